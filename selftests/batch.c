@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Batches: each element is reported once, as if it came alone. */
+#include "expect.h"
+
+#define COUNT 4
+
+FIXTURE(batch)
+{
+	struct traced t;
+	__u32 keys[MAX_ENTRIES];
+	char values[MAX_ENTRIES * MAX_CPUS * VALUE_STRIDE];
+	struct values zero;
+};
+
+FIXTURE_VARIANT(batch)
+{
+	struct map_kind kind;
+};
+
+MAP_KIND_VARIANTS(batch);
+
+FIXTURE_SETUP(batch)
+{
+	traced_open(_metadata, &self->t, &variant->kind, VIA_ALL);
+	for (__u32 key = 0; key < COUNT; key++)
+		self->keys[key] = key;
+}
+
+FIXTURE_TEARDOWN(batch)
+{
+	traced_close(&self->t);
+}
+
+static void fill(struct __test_metadata *_metadata, FIXTURE_DATA(batch) *self)
+{
+	struct values values;
+
+	for (__u32 key = 0; key < COUNT; key++) {
+		values = make_values(key, 1);
+		ASSERT_EQ(0, traced_put(&self->t, FROM_SYSCALL, key, &values, 0));
+	}
+	traced_forget(&self->t);
+}
+
+/* One batch of COUNT elements; a map may take them in any order. */
+static void update(struct __test_metadata *_metadata, FIXTURE_DATA(batch) *self,
+		   __u64 flags, __u32 generation,
+		   struct values (*now)(__u32 key, __u32 generation))
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = flags);
+	bool one = !self->t.kind->percpu ||
+		   (flags & (BPF_F_CPU | BPF_F_ALL_CPUS));
+	__u32 count = COUNT, n = one ? 1 : self->t.nr_cpus;
+	/* A batch has its values of one CPU unpadded, all CPUs' padded. */
+	__u32 stride = one ? sizeof(struct elem_value) : VALUE_STRIDE;
+	struct values values, old, content;
+
+	for (__u32 key = 0; key < COUNT; key++) {
+		values = make_values(key, generation);
+		for (__u32 cpu = 0; cpu < n; cpu++)
+			memcpy(self->values + (key * n + cpu) * stride,
+			       &values.on[cpu], sizeof(values.on[cpu]));
+	}
+	EXPECT_EQ(0, bpf_map_update_batch(self->t.fd, self->keys, self->values,
+					  &count, &opts));
+	EXPECT_EQ(COUNT, count);
+	expect_reports(_metadata, &self->t, COUNT);
+	for (__u32 key = 0; key < COUNT; key++) {
+		values = make_values(key, generation);
+		old = make_values(key, 1);
+		content = now(key, generation);
+		expect_reported(_metadata, &self->t, HOOK_UPDATE, key, flags,
+				&values, &old, -1);
+		expect_content(_metadata, &self->t, key, &content);
+	}
+}
+
+TEST_F(batch, update)
+{
+	fill(_metadata, self);
+	update(_metadata, self, BPF_ANY, 2, make_values);
+}
+
+TEST_F(batch, update_all_cpus)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = BPF_F_ALL_CPUS);
+	__u32 count = COUNT;
+
+	fill(_metadata, self);
+	if (variant->kind.percpu) {
+		update(_metadata, self, BPF_F_ALL_CPUS, 2, same_on_all);
+		return;
+	}
+	EXPECT_EQ(-EINVAL, bpf_map_update_batch(self->t.fd, self->keys,
+						self->values, &count, &opts));
+	expect_reports(_metadata, &self->t, 0);
+}
+
+TEST_F(batch, delete)
+{
+	struct values old;
+	__u32 count = COUNT;
+	int err;
+
+	fill(_metadata, self);
+	err = bpf_map_delete_batch(self->t.fd, self->keys, &count, NULL);
+	if (variant->kind.array) {
+		EXPECT_EQ(-ENOTSUPP_KERNEL, err);
+		expect_reports(_metadata, &self->t, 0);
+		return;
+	}
+	EXPECT_EQ(0, err);
+	EXPECT_EQ(COUNT, count);
+	expect_reports(_metadata, &self->t, COUNT);
+	for (__u32 key = 0; key < COUNT; key++) {
+		old = make_values(key, 1);
+		expect_reported(_metadata, &self->t, HOOK_DELETE, key, 0, NULL,
+				&old, COUNT - key);
+		expect_content(_metadata, &self->t, key, NULL);
+	}
+}
+
+/*
+ * The exception of the contract: reported after the element is unlinked, so
+ * a lookup misses it, and before it is freed, so it still counts.
+ */
+TEST_F(batch, lookup_and_delete)
+{
+	__u32 cursor, seen[MAX_ENTRIES], count = MAX_ENTRIES;
+	const struct event *events = self->t.skel->bss->events;
+	__s64 elem_count[VIA_COUNT] = { COUNT, COUNT, COUNT };
+	int err;
+
+	fill(_metadata, self);
+	err = bpf_map_lookup_and_delete_batch(self->t.fd, NULL, &cursor, seen,
+					      self->values, &count, NULL);
+	if (variant->kind.array) {
+		EXPECT_EQ(-ENOTSUPP_KERNEL, err);
+		expect_reports(_metadata, &self->t, 0);
+		return;
+	}
+	EXPECT_EQ(-ENOENT, err) TH_LOG("the end of the map was not reached");
+	EXPECT_EQ(COUNT, count);
+	expect_reports(_metadata, &self->t, COUNT);
+	for (__u32 key = 0; key < COUNT; key++) {
+		expect_reported(_metadata, &self->t, HOOK_DELETE, key, 0, NULL,
+				NULL, -1);
+		expect_content(_metadata, &self->t, key, NULL);
+	}
+	for (__u32 i = 0; i < self->t.skel->bss->n_events; i++) {
+		EXPECT_EQ(elem_count[events[i].via]--, events[i].elem_count)
+			TH_LOG("report %u: was its element freed before?", i);
+	}
+}
+
+/* A batch that ends early has reported what it tried. */
+TEST_F(batch, update_stops_at_failure)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = BPF_NOEXIST);
+	__u32 count = COUNT;
+
+	fill(_metadata, self);
+	EXPECT_EQ(-EEXIST, bpf_map_update_batch(self->t.fd, self->keys,
+						self->values, &count, &opts));
+	EXPECT_EQ(0, count);
+	expect_reports(_metadata, &self->t, variant->kind.array ? 0 : 1);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,67 @@
+"""Makes one pytest item of each test of each C program in this folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vm.plugin import Run
+
+MAKEFILE = Path(__file__).with_name("Makefile")
+
+
+def programs() -> list[str]:
+    """The stems of the C tests: the one list of them is in the Makefile."""
+    text = MAKEFILE.read_text().replace("\\\n", " ")
+    match = re.search(r"^TESTS := (.*)$", text, re.MULTILINE)
+    assert match, f"{MAKEFILE} has no line 'TESTS := ...'"
+    return match[1].split()
+
+
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> pytest.Collector | None:
+    """Take the C files that are programs of the Makefile."""
+    if file_path.suffix == ".c" and file_path.stem in programs():
+        return Program.from_parent(parent, path=file_path)
+    return None
+
+
+class Program(pytest.File):
+    """A C program on kselftest_harness.h."""
+
+    def collect(self) -> Iterator[CTest]:
+        """Build what is needed to ask the program for its tests."""
+        run = Run.of(self.config)
+        for name in run.tests_of(self.path):
+            yield CTest.from_parent(self, name=name)
+
+
+class CTest(pytest.Item):
+    """One test of a program; runs in the guest, in a process of its own."""
+
+    def runtest(self) -> None:
+        """Run it; skip or fail as its result line says."""
+        self.user_properties.append(("program", self.path.stem))
+        Run.of(self.config).run_test(self)
+
+    def repr_failure(
+        self,
+        excinfo: pytest.ExceptionInfo[BaseException],
+        style: object = None,
+    ) -> str:
+        """What the test said; a traceback of the harness would say nothing."""
+        if isinstance(excinfo.value, AssertionError):
+            return str(excinfo.value)
+        return Run.repr_error(excinfo)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Where the test stands in the C source."""
+        test = self.name.rpartition(".")[2]
+        pattern = re.compile(rf"\b{re.escape(test)}\b")
+        lines = self.path.read_text().splitlines()
+        found = (n for n, line in enumerate(lines) if pattern.search(line))
+        return self.path, next(found, None), f"{self.path.stem}: {self.name}"

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Changes made from the callback of bpf_for_each_map_elem(). */
+#include "expect.h"
+
+FIXTURE(for_each)
+{
+	struct traced t;
+	struct values old, new;
+};
+
+FIXTURE_VARIANT(for_each)
+{
+	struct map_kind kind;
+};
+
+MAP_KIND_VARIANTS(for_each);
+
+FIXTURE_SETUP(for_each)
+{
+	traced_open(_metadata, &self->t, &variant->kind, VIA_ALL);
+	self->old = make_values(2, 1);
+	self->new = make_values(2, 2);
+	ASSERT_EQ(0, traced_put(&self->t, FROM_SYSCALL, 2, &self->old, 0));
+	traced_forget(&self->t);
+}
+
+FIXTURE_TEARDOWN(for_each)
+{
+	traced_close(&self->t);
+}
+
+TEST_F(for_each, update)
+{
+	struct op op = { .key = 2, .value = self->new.on[0],
+			 .flags = BPF_EXIST };
+	struct traced *t = &self->t;
+	struct values now = self->new;
+
+	if (variant->kind.percpu) {
+		now = self->old;
+		now.on[t->cpu] = self->new.on[0];
+	}
+	EXPECT_EQ(0, traced_run(t->skel->progs.op_for_each_update, &op));
+	expect_reports(_metadata, t, 1);
+	expect_reported(_metadata, t, HOOK_UPDATE, 2,
+			flags_in_hook(t, FROM_PROG, BPF_EXIST), &self->new,
+			&self->old, -1);
+	expect_content(_metadata, t, 2, &now);
+}
+
+/* The key lies in the element that goes away: the hook still reads it. */
+TEST_F(for_each, delete)
+{
+	struct op op = { .key = 2 };
+	struct traced *t = &self->t;
+	int err = traced_run(t->skel->progs.op_for_each_delete, &op);
+
+	if (variant->kind.array) {
+		EXPECT_EQ(-EINVAL, err);
+		expect_reports(_metadata, t, 0);
+		expect_content(_metadata, t, 2, &self->old);
+		return;
+	}
+	EXPECT_EQ(0, err);
+	expect_reports(_metadata, t, 1);
+	expect_reported(_metadata, t, HOOK_DELETE, 2, 0, NULL, &self->old, 1);
+	expect_content(_metadata, t, 2, NULL);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A map, programs that record its changes, and programs that change it. */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "recorder.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+extern s64 bpf_map_sum_elem_count(const struct bpf_map *map) __ksym;
+
+/* The tests set type, flags and size before they load it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, struct elem_value);
+} target SEC(".maps");
+
+const volatile bool percpu;
+const volatile __u32 nr_cpus = 1;
+
+__u32 target_id;
+int veto_update, veto_delete;
+
+/* Plain stores: recording must not change a traced map. */
+struct event events[MAX_EVENTS];
+__u32 n_events;
+
+static __always_inline struct event *record(struct bpf_map *map, void *key,
+					    enum hook hook, enum via via)
+{
+	struct elem_value *old;
+	struct event *e;
+	__u32 n, k = 0;
+
+	if (map->id != target_id)
+		return NULL;
+
+	n = __sync_fetch_and_add(&n_events, 1);
+	if (n >= MAX_EVENTS)
+		return NULL;
+
+	e = &events[n];
+	e->hook = hook;
+	e->via = via;
+	e->map_id = map->id;
+	e->elem_count = bpf_map_sum_elem_count((struct bpf_map *)&target);
+	bpf_probe_read_kernel(&k, sizeof(k), key);
+	e->key = k;
+
+	for (__u32 cpu = 0; cpu < MAX_CPUS; cpu++) {
+		if (cpu >= nr_cpus)
+			break;
+		old = percpu ? bpf_map_lookup_percpu_elem(&target, &k, cpu) :
+			       bpf_map_lookup_elem(&target, &k);
+		if (!old)
+			break;
+		e->found = 1;
+		e->old[cpu] = *old;
+	}
+	return e;
+}
+
+static __always_inline void record_update(struct bpf_map *map, void *key,
+					  void *value, __u64 map_flags,
+					  enum via via)
+{
+	struct event *e = record(map, key, HOOK_UPDATE, via);
+	__u32 size, n;
+
+	if (!e)
+		return;
+	e->map_flags = map_flags;
+	n = percpu && !(map_flags & (BPF_F_CPU | BPF_F_ALL_CPUS)) ? nr_cpus : 1;
+	e->n_values = n;
+	size = (sizeof(struct elem_value) + 7) / 8 * 8;
+	for (__u32 i = 0; i < MAX_CPUS; i++) {
+		if (i >= n)
+			break;
+		bpf_probe_read_kernel(&e->values[i], sizeof(e->values[i]),
+				      value + i * size);
+	}
+}
+
+SEC("fentry/bpf_map_trace_update_elem")
+int BPF_PROG(fentry_update, struct bpf_map *map, void *key, void *value,
+	     u64 map_flags)
+{
+	record_update(map, key, value, map_flags, VIA_FENTRY);
+	return 0;
+}
+
+SEC("fexit/bpf_map_trace_update_elem")
+int BPF_PROG(fexit_update, struct bpf_map *map, void *key, void *value,
+	     u64 map_flags)
+{
+	record_update(map, key, value, map_flags, VIA_FEXIT);
+	return 0;
+}
+
+SEC("fmod_ret/bpf_map_trace_update_elem")
+int BPF_PROG(fmod_ret_update, struct bpf_map *map, void *key, void *value,
+	     u64 map_flags)
+{
+	record_update(map, key, value, map_flags, VIA_FMOD_RET);
+	return map->id == target_id ? veto_update : 0;
+}
+
+SEC("fentry/bpf_map_trace_delete_elem")
+int BPF_PROG(fentry_delete, struct bpf_map *map, void *key)
+{
+	record(map, key, HOOK_DELETE, VIA_FENTRY);
+	return 0;
+}
+
+SEC("fexit/bpf_map_trace_delete_elem")
+int BPF_PROG(fexit_delete, struct bpf_map *map, void *key)
+{
+	record(map, key, HOOK_DELETE, VIA_FEXIT);
+	return 0;
+}
+
+SEC("fmod_ret/bpf_map_trace_delete_elem")
+int BPF_PROG(fmod_ret_delete, struct bpf_map *map, void *key)
+{
+	record(map, key, HOOK_DELETE, VIA_FMOD_RET);
+	return map->id == target_id ? veto_delete : 0;
+}
+
+SEC("syscall")
+int op_update(struct op *op)
+{
+	struct elem_value value = op->value;
+	__u32 key = op->key;
+
+	op->result = bpf_map_update_elem(&target, &key, &value, op->flags);
+	return 0;
+}
+
+SEC("syscall")
+int op_delete(struct op *op)
+{
+	__u32 key = op->key;
+
+	op->result = bpf_map_delete_elem(&target, &key);
+	return 0;
+}
+
+/* The key that a callback passes on points into the element itself. */
+static long update_one(struct bpf_map *map, __u32 *key,
+		       struct elem_value *value, struct op *op)
+{
+	struct elem_value new = op->value;
+
+	if (*key == op->key)
+		op->result = bpf_map_update_elem(map, key, &new, op->flags);
+	return 0;
+}
+
+static long delete_one(struct bpf_map *map, __u32 *key,
+		       struct elem_value *value, struct op *op)
+{
+	if (*key == op->key)
+		op->result = bpf_map_delete_elem(map, key);
+	return 0;
+}
+
+SEC("syscall")
+int op_for_each_update(struct op *op)
+{
+	struct op local = *op;
+
+	bpf_for_each_map_elem(&target, update_one, &local, 0);
+	op->result = local.result;
+	return 0;
+}
+
+SEC("syscall")
+int op_for_each_delete(struct op *op)
+{
+	struct op local = *op;
+
+	bpf_for_each_map_elem(&target, delete_one, &local, 0);
+	op->result = local.result;
+	return 0;
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A program that changes a traced map from a hook ends, and is counted. */
+#include "traced.h"
+#include "recursion.skel.h"
+
+FIXTURE(recursion)
+{
+	struct recursion *skel;
+	int fd;
+};
+
+FIXTURE_VARIANT(recursion)
+{
+	struct map_kind kind;
+};
+
+MAP_KIND_VARIANTS(recursion);
+
+FIXTURE_SETUP(recursion)
+{
+	self->skel = recursion__open();
+	ASSERT_NE(NULL, self->skel);
+	bpf_map__set_type(self->skel->maps.traced, variant->kind.type);
+	bpf_map__set_type(self->skel->maps.other, variant->kind.type);
+	bpf_map__set_map_flags(self->skel->maps.traced, variant->kind.flags);
+	bpf_map__set_map_flags(self->skel->maps.other, variant->kind.flags);
+	ASSERT_EQ(0, recursion__load(self->skel));
+	self->fd = bpf_map__fd(self->skel->maps.traced);
+}
+
+FIXTURE_TEARDOWN(recursion)
+{
+	recursion__destroy(self->skel);
+}
+
+static void attach(struct __test_metadata *_metadata, struct bpf_program *prog,
+		   struct bpf_link **link)
+{
+	*link = bpf_program__attach(prog);
+	ASSERT_NE(NULL, *link);
+}
+
+static __u64 misses(struct bpf_program *prog)
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+
+	bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len);
+	return info.recursion_misses;
+}
+
+static int put(FIXTURE_DATA(recursion) *self, __u32 key)
+{
+	__u64 values[MAX_CPUS] = { key };
+
+	return bpf_map_update_elem(self->fd, &key, values, BPF_ANY);
+}
+
+/* What a program wrote, it wrote on its own CPU; look for it on any. */
+static bool holds(int fd, __u32 key)
+{
+	__u64 values[MAX_CPUS] = {};
+
+	if (bpf_map_lookup_elem(fd, &key, values))
+		return false;
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+		if (values[cpu] == key)
+			return true;
+	return false;
+}
+
+TEST_F(recursion, update_own_map)
+{
+	struct recursion *skel = self->skel;
+
+	attach(_metadata, skel->progs.own_update, &skel->links.own_update);
+	EXPECT_EQ(0, put(self, 2));
+	EXPECT_TRUE(holds(self->fd, 2));
+	EXPECT_TRUE(holds(self->fd, 3)) TH_LOG("the nested update is lost");
+	EXPECT_EQ(1, skel->bss->own_update_runs);
+	EXPECT_EQ(1, misses(skel->progs.own_update));
+}
+
+TEST_F(recursion, delete_own_map)
+{
+	struct recursion *skel = self->skel;
+	__u32 key = 2;
+
+	ASSERT_EQ(0, put(self, 2));
+	ASSERT_EQ(0, put(self, 3));
+	attach(_metadata, skel->progs.own_delete, &skel->links.own_delete);
+	if (variant->kind.array) {
+		EXPECT_EQ(-EINVAL, bpf_map_delete_elem(self->fd, &key));
+		EXPECT_EQ(0, skel->bss->own_delete_runs);
+		return;
+	}
+	EXPECT_EQ(0, bpf_map_delete_elem(self->fd, &key));
+	EXPECT_FALSE(holds(self->fd, 2));
+	EXPECT_FALSE(holds(self->fd, 3)) TH_LOG("the nested deletion is lost");
+	EXPECT_EQ(1, skel->bss->own_delete_runs);
+	EXPECT_EQ(1, misses(skel->progs.own_delete));
+}
+
+/* The nested run is skipped for the program that is running, for no other. */
+TEST_F(recursion, update_other_map)
+{
+	struct recursion *skel = self->skel;
+	int other = bpf_map__fd(skel->maps.other);
+
+	attach(_metadata, skel->progs.there, &skel->links.there);
+	attach(_metadata, skel->progs.watch_other, &skel->links.watch_other);
+	EXPECT_EQ(0, put(self, 2));
+	EXPECT_TRUE(holds(other, 4));
+	EXPECT_EQ(1, skel->bss->there_runs);
+	EXPECT_EQ(1, misses(skel->progs.there));
+	EXPECT_EQ(1, skel->bss->seen_other);
+	EXPECT_EQ(0, misses(skel->progs.watch_other));
+}
+
+TEST_F(recursion, circle_ends)
+{
+	struct recursion *skel = self->skel;
+
+	attach(_metadata, skel->progs.there, &skel->links.there);
+	attach(_metadata, skel->progs.back, &skel->links.back);
+	EXPECT_EQ(0, put(self, 2));
+	EXPECT_TRUE(holds(self->fd, 2));
+	EXPECT_TRUE(holds(bpf_map__fd(skel->maps.other), 4));
+	EXPECT_TRUE(holds(self->fd, 5));
+	EXPECT_EQ(1, skel->bss->there_runs);
+	EXPECT_EQ(1, skel->bss->back_runs);
+	EXPECT_EQ(2, misses(skel->progs.there));
+	EXPECT_EQ(1, misses(skel->progs.back));
+}
+
+TEST_HARNESS_MAIN

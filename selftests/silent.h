@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A map and the count of its reports, for the tests of what is not reported. */
+#ifndef SILENT_H
+#define SILENT_H
+
+#include "traced.h"
+#include "silent.skel.h"
+
+struct watched {
+	struct silent *skel;
+	int fd;
+};
+
+static inline __u32 id_of(int fd)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	bpf_map_get_info_by_fd(fd, &info, &len);
+	return info.id;
+}
+
+static inline void watch_stored(struct __test_metadata *_metadata,
+				struct watched *w,
+				const struct map_kind *kind)
+{
+	w->skel = silent__open();
+	ASSERT_NE(NULL, w->skel);
+	bpf_map__set_type(w->skel->maps.stored, kind->type);
+	bpf_map__set_map_flags(w->skel->maps.stored, kind->flags);
+	ASSERT_EQ(0, silent__load(w->skel));
+	w->fd = bpf_map__fd(w->skel->maps.stored);
+	w->skel->bss->watched_id = id_of(w->fd);
+	ASSERT_EQ(0, silent__attach(w->skel));
+}
+
+static inline void expect_counts(struct __test_metadata *_metadata,
+			  struct watched *w, __u64 updates,
+			  __u64 deletions)
+{
+	EXPECT_EQ(updates, w->skel->bss->updates);
+	EXPECT_EQ(deletions, w->skel->bss->deletions);
+}
+
+static inline int put(int fd, __u32 key, __u64 value)
+{
+	__u64 values[MAX_CPUS];
+
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+		values[cpu] = value;
+	return bpf_map_update_elem(fd, &key, values, BPF_ANY);
+}
+
+/* Whether any CPU's value, or the one value, is this. */
+static inline bool holds(int fd, __u32 key, __u64 value)
+{
+	__u64 values[MAX_CPUS] = {};
+
+	if (bpf_map_lookup_elem(fd, &key, values))
+		return false;
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+		if (values[cpu] == value)
+			return true;
+	return false;
+}
+
+#endif /* SILENT_H */
