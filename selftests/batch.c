@@ -153,17 +153,37 @@ TEST_F(batch, lookup_and_delete)
 	}
 }
 
-/* A batch that ends early has reported what it tried. */
+/* A batch that ends early has reported what it tried, and nothing after it. */
 TEST_F(batch, update_stops_at_failure)
+{
+	__u32 keys[] = { 0, 1, 99, 2 }, count = COUNT;
+	bool fails = !variant->kind.lru;
+	struct values values;
+
+	/* Full, so that a new key fails; an LRU map evicts for it. */
+	for (__u32 key = 0; key < MAX_ENTRIES; key++) {
+		values = make_values(key, 1);
+		ASSERT_EQ(0, traced_put(&self->t, FROM_SYSCALL, key, &values, 0));
+	}
+	traced_forget(&self->t);
+	EXPECT_EQ(fails ? -E2BIG : 0,
+		  bpf_map_update_batch(self->t.fd, keys, self->values, &count,
+				       NULL));
+	EXPECT_EQ(fails ? 2 : COUNT, count);
+	/* An index beyond the array is invalid; a full hash fails later. */
+	expect_reports(_metadata, &self->t, variant->kind.array ? 2 :
+		       variant->kind.lru ? COUNT : 3);
+}
+
+TEST_F(batch, update_invalid)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = BPF_NOEXIST);
 	__u32 count = COUNT;
 
 	fill(_metadata, self);
-	EXPECT_EQ(-EEXIST, bpf_map_update_batch(self->t.fd, self->keys,
+	EXPECT_EQ(-EINVAL, bpf_map_update_batch(self->t.fd, self->keys,
 						self->values, &count, &opts));
-	EXPECT_EQ(0, count);
-	expect_reports(_metadata, &self->t, variant->kind.array ? 0 : 1);
+	expect_reports(_metadata, &self->t, 0);
 }
 
 TEST_HARNESS_MAIN

@@ -26,6 +26,7 @@ static inline void watch_stored(struct __test_metadata *_metadata,
 {
 	w->skel = silent__open();
 	ASSERT_NE(NULL, w->skel);
+	bpf_program__set_autoattach(w->skel->progs.store_by_iterator, false);
 	bpf_map__set_type(w->skel->maps.stored, kind->type);
 	bpf_map__set_map_flags(w->skel->maps.stored, kind->flags);
 	ASSERT_EQ(0, silent__load(w->skel));
@@ -35,8 +36,8 @@ static inline void watch_stored(struct __test_metadata *_metadata,
 }
 
 static inline void expect_counts(struct __test_metadata *_metadata,
-			  struct watched *w, __u64 updates,
-			  __u64 deletions)
+				 struct watched *w, __u64 updates,
+				 __u64 deletions)
 {
 	EXPECT_EQ(updates, w->skel->bss->updates);
 	EXPECT_EQ(deletions, w->skel->bss->deletions);

@@ -1,0 +1,105 @@
+"""What one run of one test on kselftest_harness.h says.
+
+The program is started as `./prog -r fixture.variant.test`; it prints a plan of
+one test, notes that start with `#`, and one result line.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["ok", "not ok", "skip", "crashed"]
+
+_RUN = re.compile(r"^#  RUN +(\S+) \.\.\.$", re.MULTILINE)
+_PLAN = re.compile(r"^1\.\.(\d+)(?:\s.*)?$", re.MULTILINE)
+_RESULT = r"^(not )?ok 1 {name}(?: # (\w+) ?(.*))?$"
+# What the harness's own failed checks and TH_LOG() print: file:line:test:text.
+_CHECK = r"# (\S+:\d+:{test}:.*)"
+# What the harness says of how a test ended.
+_ENDED = r"# {test}: ((?:Test |unable |Failed ).*)"
+
+
+@dataclass(frozen=True)
+class KtapResult:
+    """How a test ended, why, and what it had to say."""
+
+    outcome: Outcome
+    reason: str
+    diagnostics: tuple[str, ...]
+
+
+def parse(output: str, status: int = 0) -> KtapResult:
+    """Read the output of one test run; `status` is the program's exit status.
+
+    A test may print what looks like a result, so only the last result line
+    that has the name of the test that ran counts. "crashed" is a program that
+    gave no result, or whose exit status contradicts it.
+    """
+    run = _RUN.search(output)
+    if run is None:
+        plan = _PLAN.search(output)
+        if plan and plan[1] == "0":
+            return KtapResult("crashed", "the program has no such test", ())
+        return KtapResult("crashed", f"no test started: {_ended(status)}", ())
+    name = run[1]
+    test = re.escape(name.rpartition(".")[2])
+    check = re.compile(_CHECK.format(test=test))
+    ended = re.compile(_ENDED.format(test=test))
+    lines = output[run.end() :].splitlines()
+    notes = tuple(m[1] for line in lines if (m := check.fullmatch(line)))
+    reason = next((m[1] for line in lines if (m := ended.fullmatch(line))), "")
+
+    results = re.findall(
+        _RESULT.format(name=re.escape(name)), output[run.end() :], re.MULTILINE
+    )
+    if not results:
+        return KtapResult("crashed", f"no result: {_ended(status)}", notes)
+    failed, directive, text = results[-1]
+    if failed:
+        return KtapResult("not ok", reason, notes)
+    if status:
+        return KtapResult("crashed", f"said ok, then {_ended(status)}", notes)
+    if directive == "SKIP":
+        return KtapResult("skip", text, notes)
+    return KtapResult("ok", text, notes)
+
+
+def _ended(status: int) -> str:
+    """The exit status in words; 128+n is signal n."""
+    if status > 128:
+        return f"ended by signal {status - 128}"
+    return f"exit status {status}"
+
+
+def list_tests(output: str) -> list[str]:
+    """The names that `./prog -l` lists, in the order in which they run.
+
+    The listing (on stderr, with exit status 4) is a table for reading: each
+    fixture's variants and its tests stand side by side in columns 21 and 47,
+    though they have nothing to do with each other. Every variant runs every
+    test of its fixture.
+    """
+    names: list[str] = []
+    fixture, variants, tests = "", list[str](), list[str]()
+
+    def flush() -> None:
+        for variant in variants or [""]:
+            for test in tests:
+                names.append(".".join(filter(None, (fixture, variant, test))))
+
+    for line in output.splitlines():
+        if not line.strip() or line.startswith(("#", "---")):
+            continue
+        columns = line[21:]
+        if not line.startswith(" "):
+            flush()
+            fixture, variants, tests = line.split()[0], [], []
+            columns = line[max(21, len(fixture) + 1) :]
+        cells = columns.split()
+        if not columns[:1].isspace():
+            variants.append(cells.pop(0))
+        tests += cells
+    flush()
+    return names
