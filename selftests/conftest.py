@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,13 +36,19 @@ class Program(pytest.File):
 
     def collect(self) -> Iterator[CTest]:
         """Build what is needed to ask the program for its tests."""
-        run = Run.of(self.config)
-        for name in run.tests_of(self.path):
-            yield CTest.from_parent(self, name=name)
+        lines = self.path.read_text().splitlines()
+        for name in Run.of(self.config).tests_of(self.path, self.session):
+            test = re.compile(rf"\b{re.escape(name.rpartition('.')[2])}\b")
+            found = (n for n, line in enumerate(lines) if test.search(line))
+            yield CTest.from_parent(self, name=name, line=next(found, None))
 
 
 class CTest(pytest.Item):
     """One test of a program; runs in the guest, in a process of its own."""
+
+    def __init__(self, *, line: int | None, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.line = line
 
     def runtest(self) -> None:
         """Run it; skip or fail as its result line says."""
@@ -60,8 +67,4 @@ class CTest(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the test stands in the C source."""
-        test = self.name.rpartition(".")[2]
-        pattern = re.compile(rf"\b{re.escape(test)}\b")
-        lines = self.path.read_text().splitlines()
-        found = (n for n, line in enumerate(lines) if pattern.search(line))
-        return self.path, next(found, None), f"{self.path.stem}: {self.name}"
+        return self.path, self.line, f"{self.path.stem}: {self.name}"

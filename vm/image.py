@@ -22,7 +22,8 @@ from vm.tree import Tree, touched
 Say = Callable[[str], None]
 Progress = Callable[[int, int | None], None]
 
-_OBJECT = re.compile(r"\s+(?:CC|AS)\s+(?:\[M\]\s+)?\S+\.o$")
+# An object of the kernel's; kbuild names those of its own tools by full path.
+_OBJECT = re.compile(r"\s+(?:CC|AS)\s+(?:\[M\]\s+)?[^/\s]\S*\.o$")
 _WARNING = re.compile(r"(\S+?):\d+:\d+: warning: ")
 _ERROR = re.compile(r"(^|\s)(fatal )?error: |\*\*\* |undefined reference")
 
@@ -40,8 +41,8 @@ class Image:
     """A kernel ready to boot.
 
     `build` is its O= folder, `release` what `uname -r` will say, `objects` how
-    many were compiled by this call and `built` whether make ran. `stages` has
-    "configure" and "build".
+    many of the kernel's were compiled by this call and `built` whether make
+    ran. `stages` has "configure" and "build".
     """
 
     bzimage: Path

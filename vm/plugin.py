@@ -7,7 +7,8 @@ import os
 import shutil
 import sys
 import traceback
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
@@ -180,16 +181,28 @@ class Run:
             )
         return self.accel
 
-    def tests_of(self, source: Path) -> list[str]:
-        """The tests of a C file; builds everything when first asked."""
-        if self._prepared is None:
-            self._aloud(self.prepare)
-        return self.prepared.tests_of(source)
+    def tests_of(self, source: Path, session: pytest.Session) -> list[str]:
+        """The tests of a C file; builds everything when first asked.
+
+        None, and the end of the session, if that fails.
+        """
+        try:
+            if self._prepared is None:
+                self._aloud(self.prepare)
+            return self.prepared.tests_of(source)
+        except HarnessError as error:
+            self.error = error
+            session.shouldstop = error.title
+            return []
 
     def run_test(self, item: pytest.Item) -> None:
         """Run one test in the guest, booting it first; AssertionError if it fails."""
         if self._guest is None:
-            self._aloud(self._boot)
+            try:
+                self._aloud(self._boot)
+            except HarnessError as error:
+                self.error = error
+                pytest.exit(error.title)
         assert self._guest is not None
         command = [f"{PROGRAMS}/{item.path.stem}", "-r", item.name]
         try:
@@ -297,21 +310,8 @@ class Run:
         self.reports.append(report)
         self._stages["tests"].wall += seconds
 
-    def _aloud(self, step: object) -> None:
-        """Take a step that talks, with pytest's capturing suspended.
-
-        An error of it ends the run: without kernel or guest there is no test.
-        pytest would print no summary for an exit status of ours, so that comes
-        later, in pytest_sessionfinish().
-        """
-        assert callable(step)
+    def _aloud(self, step: Callable[[], None]) -> None:
+        """Take a step that talks, with pytest's capturing suspended."""
         capture = self.config.pluginmanager.getplugin("capturemanager")
-        try:
-            if capture is None:
-                step()
-            else:
-                with capture.global_and_fixture_disabled():
-                    step()
-        except HarnessError as error:
-            self.error = error
-            pytest.exit(error.title)
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            step()
