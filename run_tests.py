@@ -43,14 +43,15 @@ def fail(what: str, hint: str) -> NoReturn:
 
 def cache_folder(arguments: list[str]) -> Path:
     """The folder of --cache, by the rules of vm/cache.py but not checked yet."""
-    for number, word in enumerate(arguments):
-        if word == "--cache" and number + 1 < len(arguments):
-            return Path(arguments[number + 1]).expanduser().absolute()
-        if word.startswith("--cache="):
-            return Path(word.partition("=")[2]).expanduser().absolute()
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    folder = base if base.is_absolute() else Path("~/.cache").expanduser()
-    return folder / "bpf-map-tracing"
+    named = str((base if base.is_absolute() else Path("~/.cache")) / "bpf-map-tracing")
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word == "--cache" and following:
+            named = following
+        elif word.startswith("--cache="):
+            named = word.partition("=")[2]
+    # Path.expanduser raises RuntimeError for an unknown ~user.
+    return Path(os.path.expanduser(named)).absolute()  # noqa: PTH111
 
 
 def environment(cache: Path) -> Path:
@@ -87,7 +88,10 @@ def main() -> None:
     arguments = sys.argv[1:]
     if "--install-deps" in arguments:
         arguments.remove("--install-deps")
-        status = tools.install_deps()
+        try:
+            status = tools.install_deps()
+        except OSError as error:
+            fail(f"cannot run {error.filename}: {error.strerror}", "run this as root")
         if status:
             fail(f"apt-get ended with exit status {status}", "see its error above")
     lacking = tools.missing(tools.HARNESS)

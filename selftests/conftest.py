@@ -59,11 +59,11 @@ class CTest(pytest.Item):
         self,
         excinfo: pytest.ExceptionInfo[BaseException],
         style: object = None,
-    ) -> str:
+    ) -> Any:
         """What the test said; a traceback of the harness would say nothing."""
         if isinstance(excinfo.value, AssertionError):
             return str(excinfo.value)
-        return Run.repr_error(excinfo)
+        return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the test stands in the C source."""

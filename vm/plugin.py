@@ -6,7 +6,6 @@ import datetime
 import os
 import shutil
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -19,14 +18,12 @@ from vm.cache import cache_dir, locked
 from vm.errors import GuestError, HarnessError
 from vm.guest import Guest, shell
 from vm.image import Stage
-from vm.ktap import parse
 from vm.prepare import ROOT, Prepared, prepare
-from vm.report import Reporter, TestReport, variants_table, write_ktap
+from vm.report import Reporter, TestReport, judge, variants_table, write_ktap
 
 PROGRAMS = "/run/selftests"  # in the guest, where /run is a tmpfs
 TEST_TIMEOUT = 60.0  # seconds; kselftest_harness.h gives a test 30
 RUNS_KEPT = 10  # folders of logs
-_NO_SUCCESS = 5  # pytest's status for a run without tests
 _KEY = pytest.StashKey["Run"]()
 
 
@@ -45,28 +42,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Run the selftests where no path is given; keep a JUnit file of each run."""
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Run the selftests where no path is given; --shell: no pytest run at all.
+
+    What is wrong with the cache folder is said here, before it is needed.
+    """
+    option = config.option
+    if option.help:
+        return None
     if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
         config.args = [str(ROOT / "selftests")]
     run = config.stash[_KEY] = Run(config)
-    if not config.option.collectonly and not config.option.xmlpath:
-        config.option.xmlpath = run.junit_path
-
-
-def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """--shell: no pytest run at all."""
-    if not config.option.shell:
-        return None
-    run = Run.of(config)
     try:
-        run.prepare()
-        return shell(run.prepared.image.bzimage, run.choose_accel())
+        if option.shell:
+            return run.shell()
+        if run.cache and not option.collectonly and not option.xmlpath:
+            option.xmlpath = str(run.logs / "junit.xml")
     except HarnessError as error:
         print(error, file=sys.stderr)
         return error.exit_status
-    finally:
-        run.close(None)
+    except KeyboardInterrupt:
+        return pytest.ExitCode.INTERRUPTED
+    return None
 
 
 @pytest.hookimpl(trylast=True)
@@ -82,7 +79,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         and run.reports
         and all(report.outcome == "skipped" for report in run.reports)
     ):
-        session.exitstatus = _NO_SUCCESS
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -139,11 +136,6 @@ class Run:
         return folder
 
     @property
-    def junit_path(self) -> str:
-        """Where the JUnit file goes unless the user says where."""
-        return str(self.logs / "junit.xml")
-
-    @property
     def prepared(self) -> Prepared:
         """The built kernel and tests; only after prepare()."""
         assert self._prepared is not None
@@ -181,6 +173,17 @@ class Run:
             )
         return self.accel
 
+    def shell(self) -> int:
+        """An interactive shell in the guest; its exit status. Raises HarnessError."""
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        if capture:
+            capture.suspend_global_capture(in_=True)
+        try:
+            self.prepare()
+            return shell(self.prepared.image.bzimage, self.choose_accel())
+        finally:
+            self.close(None)
+
     def tests_of(self, source: Path, session: pytest.Session) -> list[str]:
         """The tests of a C file; builds everything when first asked.
 
@@ -210,32 +213,12 @@ class Run:
         except GuestError as error:
             self.error = error
             item.session.shouldstop = error.title
-            notes = tuple(str(error).splitlines())
-            self._report(item, "failed", error.what, notes, 0.0)
-            raise
+            self._report(TestReport(item.path.stem, item.name, "failed", error.what))
+            return
         item.add_report_section("call", "output", result.output)
-        ktap = parse(result.output, result.status)
-        outcome = {"ok": "passed", "skip": "skipped"}.get(ktap.outcome, "failed")
-        notes, reason = ktap.diagnostics, ktap.reason
-        if result.timed_out:
-            outcome, reason = "failed", f"no end after {TEST_TIMEOUT:.0f} s"
         splats = self._guest.splats[self._splats :]
         self._splats += len(splats)
-        if splats:
-            outcome, reason = "failed", "the kernel complained"
-            notes += tuple(splats)
-        self._report(item, outcome, reason, notes, result.seconds)
-        if outcome == "skipped":
-            pytest.skip(reason)
-        if outcome == "failed":
-            raise AssertionError("\n".join([f"{item.name}: {reason}", *notes]))
-
-    @staticmethod
-    def repr_error(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
-        """An error of ours as it is; a traceback for what must not happen."""
-        if isinstance(excinfo.value, HarnessError | pytest.fail.Exception):
-            return str(excinfo.value)
-        return "".join(traceback.format_exception(excinfo.value))
+        self._report(judge(item.path.stem, item.name, result, splats))
 
     def close(self, reason: type[BaseException] | None) -> None:
         """End the guest, in order unless there is a `reason`; write the KTAP file."""
@@ -243,6 +226,12 @@ class Run:
         try:
             if guest is not None:
                 guest.__exit__(reason, None, None)
+                if late := guest.splats[self._splats :]:
+                    raise GuestError(
+                        "the kernel complained after the last test",
+                        detail="\n".join(late),
+                        hint=f"see the console's log in {self.logs}",
+                    )
         except GuestError as error:
             self.error = self.error or error
         finally:
@@ -253,11 +242,14 @@ class Run:
     def summary(self) -> list[str]:
         """Lines that say what was tested, what it took and where the logs lie."""
         if self._prepared is None:
-            return [f"logs: {self.logs}"] if self.error else []
+            return [f"logs:    {self.logs}"] if self.error else []
         image = self.prepared.image
-        lines = [f"source:  {image.tree.source.describe}, {self._series()}"]
+        upto = self.config.option.upto
+        series = "all patches" if upto is None else f"the first {upto} patches"
+        lines = [f"source:  {image.tree.source.describe}, {series}"]
         if self.release:
-            lines.append(f"kernel:  {self.release}, accelerator: {self.accel_name()}")
+            why = f"{self.accel.name} ({self.accel.why})" if self.accel else "none"
+            lines.append(f"kernel:  {self.release}, accelerator: {why}")
         made = f"{image.objects} objects" if image.built else "nothing to build"
         took = (
             f"{name} {stage.wall:.1f} s (CPU {stage.cpu:.1f})"
@@ -267,14 +259,6 @@ class Run:
         files = sorted(path.name for path in self.logs.iterdir())
         lines.append(f"logs:    {self.logs}: {', '.join(files)}")
         return lines
-
-    def accel_name(self) -> str:
-        """The accelerator and why it was chosen."""
-        return f"{self.accel.name} ({self.accel.why})" if self.accel else "none"
-
-    def _series(self) -> str:
-        number = self.config.option.upto
-        return "all patches" if number is None else f"the first {number} patches"
 
     def _boot(self) -> None:
         accel = self.choose_accel()
@@ -298,17 +282,15 @@ class Run:
         self._stages["boot"] = Stage(wall=guest.boot_seconds)
         self._stages["tests"] = Stage()
 
-    def _report(
-        self,
-        item: pytest.Item,
-        outcome: str,
-        reason: str,
-        notes: tuple[str, ...],
-        seconds: float,
-    ) -> None:
-        report = TestReport(item.path.stem, item.name, outcome, reason, notes, seconds)
+    def _report(self, report: TestReport) -> None:
+        """Keep the result of a test and tell it to pytest."""
         self.reports.append(report)
-        self._stages["tests"].wall += seconds
+        self._stages["tests"].wall += report.seconds
+        if report.outcome == "skipped":
+            pytest.skip(report.reason)
+        if report.outcome == "failed":
+            first = f"{report.name}: {report.reason}"
+            raise AssertionError("\n".join([first, *report.diagnostics]))
 
     def _aloud(self, step: Callable[[], None]) -> None:
         """Take a step that talks, with pytest's capturing suspended."""

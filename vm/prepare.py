@@ -37,11 +37,11 @@ class Prepared:
     def tests_of(self, source: Path) -> list[str]:
         """The tests of the program built from `source`, as fixture.variant.test."""
         program = self.programs / source.stem
-        # The listing goes to stderr, and the exit status says "skipped".
+        # The listing goes to stderr, and the exit status 4 says "skipped".
         listing = subprocess.run(
             [program, "-l"], capture_output=True, text=True, check=False
         )
-        names = list_tests(listing.stderr)
+        names = list_tests(listing.stderr) if listing.returncode == 4 else []
         if not names:
             raise BuildError(
                 f"{program} lists no tests",

@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from vm.guest import Result
+from vm.ktap import parse
+
 OUTCOMES = ("passed", "failed", "skipped")
 
 
@@ -18,18 +21,33 @@ OUTCOMES = ("passed", "failed", "skipped")
 class TestReport:
     """One C test: its file's stem, fixture.variant.test, and how it went."""
 
+    __test__ = False  # nothing for pytest to collect
+
     program: str
     name: str
     outcome: str
     reason: str
-    diagnostics: tuple[str, ...]
-    seconds: float
+    diagnostics: tuple[str, ...] = ()
+    seconds: float = 0.0
 
     @property
     def variant(self) -> str:
         """The fixture's variant; "-" for a test without."""
         parts = self.name.split(".")
         return parts[1] if len(parts) == 3 else "-"
+
+
+def judge(program: str, name: str, result: Result, splats: list[str]) -> TestReport:
+    """How a test went, by its output, its end, and what the kernel said meanwhile."""
+    ktap = parse(result.output, result.status)
+    outcome = {"ok": "passed", "skip": "skipped"}.get(ktap.outcome, "failed")
+    reason, notes = ktap.reason, ktap.diagnostics
+    if result.timed_out:
+        outcome, reason = "failed", f"no end after {result.seconds:.0f} s"
+    if splats:
+        outcome, reason = "failed", "the kernel complained"
+        notes += tuple(splats)
+    return TestReport(program, name, outcome, reason, notes, result.seconds)
 
 
 class Reporter:
@@ -106,8 +124,9 @@ def write_ktap(path: Path, reports: list[TestReport]) -> None:
     for number, (program, tests) in enumerate(programs.items(), 1):
         lines += [f"  # Subtest: {program}", "  KTAP version 1", f"  1..{len(tests)}"]
         for index, test in enumerate(tests, 1):
-            lines += [f"  # {note}" for note in test.diagnostics]
-            verdict = "not ok" if test.outcome == "failed" else "ok"
+            why = [test.reason] if test.outcome == "failed" else []
+            lines += [f"  # {note}" for note in [*why, *test.diagnostics]]
+            verdict = "not ok" if why else "ok"
             directive = f" # SKIP {test.reason}" if test.outcome == "skipped" else ""
             lines.append(f"  {verdict} {index} {test.name}{directive}")
         failed = any(test.outcome == "failed" for test in tests)
