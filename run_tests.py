@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -45,7 +46,7 @@ def cache_folder(arguments: list[str]) -> Path:
     """The folder of --cache, by the rules of vm/cache.py but not checked yet."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     named = str((base if base.is_absolute() else Path("~/.cache")) / "bpf-map-tracing")
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in itertools.pairwise([*arguments, ""]):
         if word == "--cache" and following:
             named = following
         elif word.startswith("--cache="):

@@ -164,6 +164,8 @@ def test_cache_that_cannot_be_written(bench: Bench, end: str) -> None:
 
 def test_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = run_tests.cache_folder
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert folder([]) == tmp_path / "bpf-map-tracing"
     monkeypatch.setenv("HOME", "/home/x")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert folder(["--cache"]) == Path("/home/x/.cache/bpf-map-tracing")
