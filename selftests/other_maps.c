@@ -85,9 +85,9 @@ TEST(mmap_store)
 		      w.fd, 0);
 	ASSERT_NE(MAP_FAILED, values);
 	values[2] = 77;
-	EXPECT_TRUE(holds(w.fd, 2, 77));
+	EXPECT_TRUE(holds_number(w.fd, 2, 77));
 	expect_counts(_metadata, &w, 0, 0);
-	EXPECT_EQ(0, put(w.fd, 2, 78));
+	EXPECT_EQ(0, put_number(w.fd, 2, 78));
 	EXPECT_EQ(78, values[2]);
 	expect_counts(_metadata, &w, 1, 0);
 	munmap(values, getpagesize());

@@ -49,34 +49,14 @@ static __u64 misses(struct bpf_program *prog)
 	return info.recursion_misses;
 }
 
-static int put(FIXTURE_DATA(recursion) *self, __u32 key)
-{
-	__u64 values[MAX_CPUS] = { key };
-
-	return bpf_map_update_elem(self->fd, &key, values, BPF_ANY);
-}
-
-/* What a program wrote, it wrote on its own CPU; look for it on any. */
-static bool holds(int fd, __u32 key)
-{
-	__u64 values[MAX_CPUS] = {};
-
-	if (bpf_map_lookup_elem(fd, &key, values))
-		return false;
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
-		if (values[cpu] == key)
-			return true;
-	return false;
-}
-
 TEST_F(recursion, update_own_map)
 {
 	struct recursion *skel = self->skel;
 
 	attach(_metadata, skel->progs.own_update, &skel->links.own_update);
-	EXPECT_EQ(0, put(self, 2));
-	EXPECT_TRUE(holds(self->fd, 2));
-	EXPECT_TRUE(holds(self->fd, 3)) TH_LOG("the nested update is lost");
+	EXPECT_EQ(0, put_number(self->fd, 2, 2));
+	EXPECT_TRUE(holds_number(self->fd, 2, 2));
+	EXPECT_TRUE(holds_number(self->fd, 3, 3)) TH_LOG("the nested update is lost");
 	EXPECT_EQ(1, skel->bss->own_update_runs);
 	EXPECT_EQ(1, misses(skel->progs.own_update));
 }
@@ -86,8 +66,8 @@ TEST_F(recursion, delete_own_map)
 	struct recursion *skel = self->skel;
 	__u32 key = 2;
 
-	ASSERT_EQ(0, put(self, 2));
-	ASSERT_EQ(0, put(self, 3));
+	ASSERT_EQ(0, put_number(self->fd, 2, 2));
+	ASSERT_EQ(0, put_number(self->fd, 3, 3));
 	attach(_metadata, skel->progs.own_delete, &skel->links.own_delete);
 	if (variant->kind.array) {
 		EXPECT_EQ(-EINVAL, bpf_map_delete_elem(self->fd, &key));
@@ -95,8 +75,8 @@ TEST_F(recursion, delete_own_map)
 		return;
 	}
 	EXPECT_EQ(0, bpf_map_delete_elem(self->fd, &key));
-	EXPECT_FALSE(holds(self->fd, 2));
-	EXPECT_FALSE(holds(self->fd, 3)) TH_LOG("the nested deletion is lost");
+	EXPECT_FALSE(holds_number(self->fd, 2, 2));
+	EXPECT_FALSE(holds_number(self->fd, 3, 3)) TH_LOG("the nested deletion is lost");
 	EXPECT_EQ(1, skel->bss->own_delete_runs);
 	EXPECT_EQ(1, misses(skel->progs.own_delete));
 }
@@ -109,8 +89,8 @@ TEST_F(recursion, update_other_map)
 
 	attach(_metadata, skel->progs.there, &skel->links.there);
 	attach(_metadata, skel->progs.watch_other, &skel->links.watch_other);
-	EXPECT_EQ(0, put(self, 2));
-	EXPECT_TRUE(holds(other, 4));
+	EXPECT_EQ(0, put_number(self->fd, 2, 2));
+	EXPECT_TRUE(holds_number(other, 4, 4));
 	EXPECT_EQ(1, skel->bss->there_runs);
 	EXPECT_EQ(1, misses(skel->progs.there));
 	EXPECT_EQ(1, skel->bss->seen_other);
@@ -123,10 +103,10 @@ TEST_F(recursion, circle_ends)
 
 	attach(_metadata, skel->progs.there, &skel->links.there);
 	attach(_metadata, skel->progs.back, &skel->links.back);
-	EXPECT_EQ(0, put(self, 2));
-	EXPECT_TRUE(holds(self->fd, 2));
-	EXPECT_TRUE(holds(bpf_map__fd(skel->maps.other), 4));
-	EXPECT_TRUE(holds(self->fd, 5));
+	EXPECT_EQ(0, put_number(self->fd, 2, 2));
+	EXPECT_TRUE(holds_number(self->fd, 2, 2));
+	EXPECT_TRUE(holds_number(bpf_map__fd(skel->maps.other), 4, 4));
+	EXPECT_TRUE(holds_number(self->fd, 5, 5));
 	EXPECT_EQ(1, skel->bss->there_runs);
 	EXPECT_EQ(1, skel->bss->back_runs);
 	EXPECT_EQ(2, misses(skel->progs.there));

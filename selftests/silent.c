@@ -18,7 +18,7 @@ MAP_KIND_VARIANTS(silent);
 FIXTURE_SETUP(silent)
 {
 	watch_stored(_metadata, &self->w, &variant->kind);
-	ASSERT_EQ(0, put(self->w.fd, 2, 1));
+	ASSERT_EQ(0, put_number(self->w.fd, 2, 1));
 	expect_counts(_metadata, &self->w, 1, 0);
 	self->w.skel->bss->number = 77;
 }
@@ -31,7 +31,7 @@ FIXTURE_TEARDOWN(silent)
 static void expect_stored(struct __test_metadata *_metadata,
 			  struct watched *self)
 {
-	EXPECT_TRUE(holds(self->fd, 2, 77)) TH_LOG("nothing was stored");
+	EXPECT_TRUE(holds_number(self->fd, 2, 77)) TH_LOG("nothing was stored");
 	expect_counts(_metadata, self, 1, 0);
 }
 
@@ -72,7 +72,7 @@ TEST_F(silent, store_by_iterator)
 	close(fd);
 	bpf_link__destroy(link);
 	/* Of a per-CPU map, an iterator hands out a copy. */
-	EXPECT_EQ(!variant->kind.percpu, holds(self->w.fd, 2, 77));
+	EXPECT_EQ(!variant->kind.percpu, holds_number(self->w.fd, 2, 77));
 	expect_counts(_metadata, &self->w, 1, 0);
 }
 
@@ -86,10 +86,10 @@ TEST_F(silent, eviction)
 
 	for (__u32 key = 0; key < 200; key++) {
 		EXPECT_EQ(variant->kind.lru || key < MAX_ENTRIES ? 0 : -E2BIG,
-			  put(self->w.fd, key, 5));
+			  put_number(self->w.fd, key, 5));
 	}
 	for (__u32 key = 0; key < 200; key++)
-		there += holds(self->w.fd, key, 5);
+		there += holds_number(self->w.fd, key, 5);
 	EXPECT_GE(MAX_ENTRIES, there);
 	EXPECT_LT(0, there);
 	expect_counts(_metadata, &self->w,
@@ -107,7 +107,7 @@ TEST_F(silent, free)
 	ASSERT_LE(0, fd);
 	self->w.skel->bss->watched_id = id;
 	for (__u32 key = 0; key < 4; key++) {
-		ASSERT_EQ(0, put(fd, key, 1));
+		ASSERT_EQ(0, put_number(fd, key, 1));
 	}
 	expect_counts(_metadata, &self->w, 5, 0);
 	close(fd);

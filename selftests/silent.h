@@ -43,26 +43,4 @@ static inline void expect_counts(struct __test_metadata *_metadata,
 	EXPECT_EQ(deletions, w->skel->bss->deletions);
 }
 
-static inline int put(int fd, __u32 key, __u64 value)
-{
-	__u64 values[MAX_CPUS];
-
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
-		values[cpu] = value;
-	return bpf_map_update_elem(fd, &key, values, BPF_ANY);
-}
-
-/* Whether any CPU's value, or the one value, is this. */
-static inline bool holds(int fd, __u32 key, __u64 value)
-{
-	__u64 values[MAX_CPUS] = {};
-
-	if (bpf_map_lookup_elem(fd, &key, values))
-		return false;
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
-		if (values[cpu] == value)
-			return true;
-	return false;
-}
-
 #endif /* SILENT_H */

@@ -215,4 +215,27 @@ static inline __u64 flags_in_hook(const struct traced *t, enum from from, __u64 
 	return flags;
 }
 
+/* For maps of numbers: one for each CPU, all the same, where there are several. */
+static inline int put_number(int fd, __u32 key, __u64 value)
+{
+	__u64 values[MAX_CPUS];
+
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+		values[cpu] = value;
+	return bpf_map_update_elem(fd, &key, values, BPF_ANY);
+}
+
+/* Whether the number, or that of any CPU, is this one. */
+static inline bool holds_number(int fd, __u32 key, __u64 value)
+{
+	__u64 values[MAX_CPUS] = {};
+
+	if (bpf_map_lookup_elem(fd, &key, values))
+		return false;
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+		if (values[cpu] == value)
+			return true;
+	return false;
+}
+
 #endif /* TRACED_H */
