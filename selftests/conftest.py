@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from vm.plugin import Run
 MAKEFILE = Path(__file__).with_name("Makefile")
 
 
+@functools.cache
 def programs() -> list[str]:
     """The stems of the C tests: the one list of them is in the Makefile."""
     text = MAKEFILE.read_text().replace("\\\n", " ")

@@ -6,6 +6,7 @@ Test results never come from here; only what went wrong with the kernel does.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -80,11 +81,14 @@ def lines_of(text: str) -> list[str]:
     return _ESCAPES.sub("", text).replace("\r", "").splitlines()
 
 
-def _events(lines: list[str]) -> list[tuple[int, int, str]]:
+# Asked again and again while nothing new is printed, hence the cache.
+@functools.lru_cache(maxsize=1)
+def _events(text: str) -> tuple[tuple[int, int, str], ...]:
     """(severity, line number, headline) of each line that reports an event.
 
     Before the kernel's banner only QEMU and vng speak, and vng warns too.
     """
+    lines = lines_of(text)
     booted = next((n for n, line in enumerate(lines) if _BANNER in line), len(lines))
     found = []
     for number, line in enumerate(lines):
@@ -93,16 +97,16 @@ def _events(lines: list[str]) -> list[tuple[int, int, str]]:
             severity = match.lastindex - 1
             if number > booted or severity == 0:
                 found.append((severity, number, match[match.lastindex]))
-    return found
+    return tuple(found)
 
 
 def classify(text: str) -> Verdict | None:
     """The worst that the console reports; None where it reports nothing."""
-    lines = lines_of(text)
-    events = _events(lines)
+    events = _events(text)
     if not events:
         return None
     severity, number, headline = min(events)
+    lines = lines_of(text)
     trace = []
     for line in lines[number : number + _TRACE_LINES]:
         trace.append(line)
@@ -115,7 +119,7 @@ def splats(text: str) -> list[str]:
     """The headlines of what a guest survives and a test run must not."""
     return [
         headline
-        for severity, _, headline in _events(lines_of(text))
+        for severity, _, headline in _events(text)
         if _KINDS[severity][0] not in _FATAL
     ]
 
@@ -158,7 +162,6 @@ class Console:
         self._child: pexpect.spawn | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._text = ""
-        self._judged: tuple[int, Verdict | None] = (0, None)
 
     def start(self, command: list[str], env: dict[str, str]) -> None:
         """Start the command as the leader of a session of its own."""
@@ -214,8 +217,5 @@ class Console:
         return "\n".join(lines_of(self._text)[-count:])
 
     def verdict(self) -> Verdict | None:
-        """classify() of the text so far, worked out only when it has grown."""
-        text = self._text
-        if len(text) != self._judged[0]:
-            self._judged = (len(text), classify(text))
-        return self._judged[1]
+        """classify() of the text so far."""
+        return classify(self._text)

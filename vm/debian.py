@@ -14,7 +14,7 @@ from vm.process import output_of, run_logged
 
 OS_RELEASE = Path("/etc/os-release")
 APT_FOLDER = Path("/etc/apt")
-_OTHER_WAY = "name a kernel tree that you have with --kernel-tree"
+OTHER_WAY = "name a kernel tree that you have with --kernel-tree"
 
 # Read after the machine's settings, so proxies, certificates and passwords stay.
 # Hooks of the machine's own updates are cleared: they work on its own lists.
@@ -51,12 +51,12 @@ def debian_source(
         options += ["-c", os.fspath(_private_apt(archives / "apt", suite))]
         say(f"reading the index of {suite} from this machine's Debian mirror")
         update = ["apt-get", *options, "update", "-o", "APT::Update::Error-Mode=any"]
-        output_of(update, log, env={"LC_ALL": "C"}, hint=f"see {log}, or {_OTHER_WAY}")
+        output_of(update, log, env={"LC_ALL": "C"}, hint=f"see {log}, or {OTHER_WAY}")
         version = _candidate(package, options, log)
     if version is None:
         raise BuildError(
             f"{suite} on this machine's Debian mirror has no {package}",
-            hint=_OTHER_WAY,
+            hint=OTHER_WAY,
         )
     say(f"downloading {package} {version} with apt, about 170 MB")
     folder = archives / "deb"
@@ -66,7 +66,7 @@ def debian_source(
         ["apt-get", *options, "download", f"{package}={version}"],
         log,
         cwd=folder,
-        hint=f"run `apt-get update` and try again, or {_OTHER_WAY}; see {log}",
+        hint=f"run `apt-get update` and try again, or {OTHER_WAY}; see {log}",
     )
     for deb in folder.glob("*.deb"):
         run_logged(["dpkg-deb", "--extract", deb, folder], log)
@@ -74,7 +74,7 @@ def debian_source(
     if not inner.is_file():
         raise BuildError(
             f"the package {package} {version} has no usr/src/{inner.name}",
-            hint=_OTHER_WAY,
+            hint=OTHER_WAY,
         )
     archive = inner.replace(archives / f"{package}-{safe_name(version)}.tar.xz")
     shutil.rmtree(folder)
@@ -87,7 +87,7 @@ def _candidate(package: str, options: list[str], log: Path) -> str | None:
     command = ["apt-cache", *options, "policy", package]
     # UsageError: apt-cache only fails where it is missing or misconfigured.
     env = {"LC_ALL": "C"}
-    for line in output_of(command, log, env=env, error=UsageError, hint=_OTHER_WAY):
+    for line in output_of(command, log, env=env, error=UsageError, hint=OTHER_WAY):
         name, _, version = line.strip().partition(": ")
         if name == "Candidate" and version != "(none)":
             return version
@@ -103,7 +103,7 @@ def _private_apt(folder: Path, suite: str) -> Path:
         raise UsageError(
             f"no kernel source: kernel.org is not reachable, and {APT_FOLDER} names "
             "no Debian mirror",
-            hint=_OTHER_WAY,
+            hint=OTHER_WAY,
         )
     # The URI may hold a password.
     sources = folder / "mirror.sources"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vm import cache as store
-from vm.debian import debian_source
+from vm.debian import OTHER_WAY, debian_source
 from vm.errors import BuildError, UsageError
 from vm.process import output_of, run_logged
 
@@ -28,7 +28,6 @@ RELEASE_URL = "https://cdn.kernel.org/pub/linux/kernel"
 
 _CONNECT_SECONDS = 10
 _STALL_SECONDS = 60
-_OTHER_WAY = "name a kernel tree that you have with --kernel-tree"
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int | None], None]
@@ -72,7 +71,7 @@ def get_source(
     if base not in PINNED:
         raise UsageError(
             f"no kernel source is known for base {base}",
-            hint=f"choose one of {', '.join(PINNED)}, or {_OTHER_WAY}",
+            hint=f"choose one of {', '.join(PINNED)}, or {OTHER_WAY}",
         )
     archives = cache / "sources"
     archives.mkdir(parents=True, exist_ok=True)
@@ -229,7 +228,7 @@ def _release(
         rf"^([0-9a-f]{{64}}) [ *]{re.escape(name)}$", listing, re.MULTILINE
     )
     if line is None:
-        raise BuildError(f"{sums} has no checksum for {name}", hint=_OTHER_WAY)
+        raise BuildError(f"{sums} has no checksum for {name}", hint=OTHER_WAY)
     say(f"downloading {folder}/{name}")
     archive = archives / name
     part = archives / f"{name}.part"
@@ -240,7 +239,7 @@ def _release(
         raise BuildError(
             f"{folder}/{name} has the wrong checksum",
             detail=f"SHA-256 of what came: {got}\nsha256sums.asc says:   {line[1]}",
-            hint=f"run again; if it stays so, do not trust the site, and {_OTHER_WAY}",
+            hint=f"run again; if it stays so, do not trust the site, and {OTHER_WAY}",
         )
     part.replace(archive)
     describe = f"linux-{version} (kernel.org)"
@@ -267,5 +266,5 @@ def _download(url: str, part: Path, progress: Progress | None) -> None:
         raise BuildError(
             f"downloading {url} broke off after {done} of {total or '?'} bytes: "
             f"{reason}",
-            hint=f"run again, or {_OTHER_WAY}",
+            hint=f"run again, or {OTHER_WAY}",
         ) from reason
