@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Programs that declare key and value of a change as pointers to their types. */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+#include "map_trace.bpf.h"
+#include "typed.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define hash_map(name, key_type, value_type)				\
+	struct {							\
+		__uint(type, BPF_MAP_TYPE_HASH);			\
+		__uint(max_entries, 16);				\
+		__type(key, key_type);					\
+		__type(value, value_type);				\
+	} name SEC(".maps")
+
+hash_map(target, struct element, struct element);
+hash_map(narrow, __u64, __u64);
+hash_map(headers, struct iphdr, __u64);
+
+struct seen update_seen, delete_seen;
+
+/* volatile: each field by a load of its own width. */
+static __always_inline void read_fields(const volatile struct element *from,
+					struct element *to)
+{
+	to->u8 = from->u8;
+	to->s8 = from->s8;
+	to->u16 = from->u16;
+	to->s16 = from->s16;
+	to->u32 = from->u32;
+	to->s32 = from->s32;
+	to->u64 = from->u64;
+	to->s64 = from->s64;
+	to->nested.x = from->nested.x;
+	to->nested.inner.y = from->nested.inner.y;
+	for (int i = 0; i < 3; i++)
+		to->nested.inner.z[i] = from->nested.inner.z[i];
+	for (int i = 0; i < 3; i++)
+		to->words[i] = from->words[i];
+	to->low = from->low;
+	to->middle = from->middle;
+	to->high = from->high;
+}
+
+static __always_inline void see(struct seen *seen, struct bpf_map *map,
+				struct element *any_key)
+{
+	struct element *key = map_trace_key(map, any_key, struct element);
+
+	if (!key) {
+		seen->other_size++;
+		return;
+	}
+	seen->runs++;
+	read_fields(key, &seen->key);
+	seen->wide[0] = key->s8;
+	seen->wide[1] = key->s16;
+	seen->wide[2] = key->s32;
+	seen->wide[3] = key->middle;
+}
+
+#define SEE(via)							\
+SEC("?" #via "/bpf_map_trace_update_elem")				\
+int BPF_PROG(via##_update, struct bpf_map *map, struct element *key,	\
+	     struct element *any_value, u64 map_flags)			\
+{									\
+	struct element *value = map_trace_value(map, any_value, struct element); \
+									\
+	see(&update_seen, map, key);					\
+	if (value)							\
+		read_fields(value, &update_seen.value);			\
+	return 0;							\
+}									\
+									\
+SEC("?" #via "/bpf_map_trace_delete_elem")				\
+int BPF_PROG(via##_delete, struct bpf_map *map, struct element *key)	\
+{									\
+	see(&delete_seen, map, key);					\
+	return 0;							\
+}
+
+SEE(fentry)
+SEE(fexit)
+SEE(fmod_ret)
+
+/* The signature that the review of 2021 asked for. */
+struct allow_reads_key__old {
+	__u32 pid;
+	int fd;
+};
+
+__u32 old_pid;
+int old_fd;
+
+SEC("?fentry/bpf_map_trace_update_elem")
+int BPF_PROG(copy_on_write__update, struct bpf_map *map,
+	     struct allow_reads_key__old *key, void *value, u64 map_flags)
+{
+	if (map != (struct bpf_map *)&narrow)
+		return 0;
+	old_pid = key->pid;
+	old_fd = key->fd;
+	return 0;
+}
+
+/* The bit fields stand in another order than in the kernel's struct. */
+struct iphdr___other_order {
+	__u8 version : 4;
+	__u8 ihl : 4;
+} __attribute__((preserve_access_index));
+
+__u32 version, ihl;
+
+SEC("?fentry/bpf_map_trace_update_elem")
+int BPF_PROG(core_bit_fields, struct bpf_map *map,
+	     struct iphdr___other_order *key, void *value, u64 map_flags)
+{
+	if (map != (struct bpf_map *)&headers)
+		return 0;
+	version = BPF_CORE_READ_BITFIELD(key, version);
+	ihl = BPF_CORE_READ_BITFIELD(key, ihl);
+	return 0;
+}
+
+struct far_read far_reads[MAX_READS];
+volatile __u64 key_address;
+
+/* Addresses below 1 << 16 in `far_reads` are offsets from the key. */
+SEC("?fentry/bpf_map_trace_delete_elem")
+int BPF_PROG(read_far, struct bpf_map *map, char *key)
+{
+	if (map != (struct bpf_map *)&narrow)
+		return 0;
+	key_address = (__u64)key;
+	for (int i = 0; i < MAX_READS; i++) {
+		struct far_read *r = &far_reads[i];
+		char *at = key + (r->address - key_address);
+
+		r->loaded = *(volatile __u64 *)at;
+		r->probed = ~0ull;
+		r->error = bpf_probe_read_kernel(&r->probed, sizeof(r->probed), at);
+		r->loaded_again = *(volatile __u64 *)at;
+	}
+	return 0;
+}
+
+SEC("?fentry/bpf_map_trace_delete_elem")
+int BPF_PROG(read_beyond, struct bpf_map *map, char *key)
+{
+	if (map != (struct bpf_map *)&narrow)
+		return 0;
+	for (int i = 0; i < MAX_READS; i++) {
+		struct far_read *r = &far_reads[i];
+		char *at = key + r->address;
+
+		r->loaded = *(volatile __u64 *)at;
+		r->error = bpf_probe_read_kernel(&r->probed, sizeof(r->probed), at);
+		r->loaded_again = *(volatile __u64 *)at;
+	}
+	return 0;
+}
+
+/* All that follows is for the verifier to reject. */
+SEC("?fentry/bpf_map_trace_update_elem")
+int BPF_PROG(store_to_key, struct bpf_map *map, struct element *key)
+{
+	key->u32 = 1;
+	return 0;
+}
+
+SEC("?fexit/bpf_map_trace_update_elem")
+int BPF_PROG(store_to_value, struct bpf_map *map, void *key, struct element *value)
+{
+	value->u8 = 1;
+	return 0;
+}
+
+SEC("?fmod_ret/bpf_map_trace_delete_elem")
+int BPF_PROG(add_to_key, struct bpf_map *map, struct element *key)
+{
+	__sync_fetch_and_add(&key->u64, 1);
+	return 0;
+}
+
+SEC("?fentry/bpf_map_trace_delete_elem")
+int BPF_PROG(look_up_by_key, struct bpf_map *map, struct element *key)
+{
+	return bpf_map_lookup_elem(&target, key) != NULL;
+}
+
+SEC("?fentry/bpf_map_trace_update_elem")
+int BPF_PROG(store_value, struct bpf_map *map, void *key, __u64 *value)
+{
+	__u64 own_key = 1;
+
+	return bpf_map_update_elem(&narrow, &own_key, value, BPF_ANY);
+}
+
+/* Other functions' pointers to void stay scalars. */
+SEC("?fentry/kfree")
+int BPF_PROG(kfree_typed, struct element *object)
+{
+	return object->u32;
+}
+
+SEC("?fexit/htab_map_delete_elem")
+int BPF_PROG(map_function_typed, struct bpf_map *map, struct element *key)
+{
+	return key->u32;
+}
