@@ -97,6 +97,30 @@ TEST_F(attach, detach)
 	recorder__destroy(second);
 }
 
+/* The hooks are called even if no BPF program is attached: kprobes see it. */
+TEST(kprobes_alone)
+{
+	const struct map_kind kind = { BPF_MAP_TYPE_HASH };
+	struct values value = make_values(2, 1);
+	struct attach *skel = attach__open();
+	struct bpf_program *prog;
+	struct traced t = {};
+
+	ASSERT_NE(NULL, skel);
+	bpf_object__for_each_program(prog, skel->obj)
+		bpf_program__set_autoload(prog, bpf_program__type(prog) ==
+						BPF_PROG_TYPE_KPROBE);
+	ASSERT_EQ(0, attach__load(skel));
+	ASSERT_EQ(0, attach__attach(skel));
+	traced_open(_metadata, &t, &kind, 0);
+	EXPECT_EQ(0, traced_put(&t, FROM_PROG, 2, &value, 0));
+	EXPECT_EQ(0, traced_delete(&t, FROM_PROG, 2));
+	EXPECT_EQ(1, skel->bss->kprobe_updates);
+	EXPECT_EQ(1, skel->bss->kprobe_deletes);
+	attach__destroy(skel);
+	traced_close(&t);
+}
+
 /* One sleepable program after the other: the verifier names the reason. */
 static void expect_refused(struct __test_metadata *_metadata, const char *name)
 {
