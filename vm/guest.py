@@ -9,7 +9,9 @@ gone the agent sees the end of its input and powers off.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import re
 import secrets
 import select
 import shlex
@@ -59,6 +61,27 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PATH": path}
 
 
+@functools.cache
+def one_thread() -> bool:
+    """Whether emulated CPUs have to share a thread of QEMU.
+
+    Before 8.1, a CPU that changes code while another one translates it may lose
+    the change. The kernel does that when a program is attached to a function that
+    runs: the breakpoint which it puts there meanwhile stays, and is an oops.
+    """
+    try:
+        text = subprocess.run(
+            ["qemu-system-x86_64", "--version"],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+    except OSError:
+        return False  # vng will say that it is missing
+    version = re.search(r"version (\d+)\.(\d+)", text)
+    return version is not None and (int(version[1]), int(version[2])) < (8, 1)
+
+
 def vng_command(
     bzimage: Path,
     accel: Accel,
@@ -67,6 +90,7 @@ def vng_command(
     memory: str = "1G",
     shares: Sequence[Path] = (),
     channel: str | None = None,
+    icount: bool = False,
 ) -> list[str]:
     """The command that boots `bzimage` on the host's file system, copy on write.
 
@@ -74,6 +98,8 @@ def vng_command(
     and QEMU connects it to that socket; without, it is an interactive shell.
     `shares` are folders that are mounts of their own in the guest, read-only:
     needed for what is below a folder that virtme-ng hides (/run, /var/tmp, …).
+    With `icount` (TCG and one CPU only) the guest's clocks count its instructions,
+    one for a nanosecond, and jump ahead where it has nothing to do.
 
     UsageError where vng is not installed.
     """
@@ -94,9 +120,13 @@ def vng_command(
     qemu = ""
     if accel.name == "tcg":
         command.append("--disable-kvm")
+        if cpus > 1 and one_thread():
+            qemu = "-accel tcg,thread=single"
     else:
         # vng asks for kvm:tcg, and QEMU would fall back to TCG in silence.
         qemu = "-machine accel=kvm"
+    if icount:
+        qemu += " -icount shift=0,sleep=off"
     if channel is not None:
         # The Python below the virtual environment: fewer files to look through.
         python = str(Path(sys.executable).resolve())
@@ -136,6 +166,7 @@ class Guest:
         boot_deadline: float = 120.0,
         shares: Sequence[Path] = (),
         log_name: str = "console.log",
+        icount: bool = False,
     ) -> None:
         self.release = ""
         self.boot_seconds = 0.0
@@ -144,7 +175,12 @@ class Guest:
         # Only who knows the name can connect, and _accept looks who did.
         self._name = f"{PORT}.{os.getpid()}.{secrets.token_hex(8)}"
         self.command = vng_command(
-            bzimage, accel, cpus=cpus, memory=memory, shares=shares, channel=self._name
+            *(bzimage, accel),
+            cpus=cpus,
+            memory=memory,
+            shares=shares,
+            channel=self._name,
+            icount=icount,
         )
         self._channel: socket.socket | None = None
         self._received = b""

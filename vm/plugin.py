@@ -13,16 +13,19 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from vm import bench
 from vm.accel import Accel, choose_accel
 from vm.cache import cache_dir, locked
-from vm.errors import GuestError, HarnessError
-from vm.guest import Guest, shell
+from vm.errors import GuestError, HarnessError, UsageError
+from vm.figures import load
+from vm.guest import Guest, one_thread, shell
 from vm.image import Stage
 from vm.prepare import ROOT, Prepared, prepare
 from vm.report import Reporter, TestReport, judge, variants_table, write_ktap
+from vm.timeline import Timeline, draw, read
 
 PROGRAMS = "/run/selftests"  # in the guest, where /run is a tmpfs
-TEST_TIMEOUT = 60.0  # seconds; kselftest_harness.h gives a test 30
+TEST_TIMEOUT = 300.0  # seconds; tests set their own, by default of 30
 RUNS_KEPT = 10  # folders of logs
 _KEY = pytest.StashKey["Run"]()
 
@@ -39,11 +42,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--require-kvm", action="store_true", help="fail where KVM does not work")
     add("--no-kvm", action="store_true", help="emulate the guest's CPUs, ask no more")
     add("--shell", action="store_true", help="open a shell in the guest, run no test")
+    add("--bench", action="store_true", help="measure what map operations cost")
+    add("--against", type=Path, metavar="FILE", help="compare with that bench.json")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Run the selftests where no path is given; --shell: no pytest run at all.
+    """Run the selftests where no path is given; --shell, --bench: no pytest run at all.
 
     What is wrong with the cache folder is said here, before it is needed.
     """
@@ -56,6 +61,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     try:
         if option.shell:
             return run.shell()
+        if option.bench or option.against:
+            return run.bench()
         if run.cache and not option.collectonly and not option.xmlpath:
             option.xmlpath = str(run.logs / "junit.xml")
     except HarnessError as error:
@@ -104,6 +111,7 @@ class Run:
         self.config = config
         self.error: HarnessError | None = None
         self.reports: list[TestReport] = []
+        self.timelines: dict[str, Timeline] = {}
         self.accel: Accel | None = None
         self.release = ""
         self._prepared: Prepared | None = None
@@ -143,22 +151,28 @@ class Run:
 
     def prepare(self) -> None:
         """Build what is to be tested. Raises HarnessError."""
+        self._prepare(self.config.option.upto)
+
+    def _prepare(self, upto: int | None, *targets: str) -> Prepared:
         option = self.config.option
-        self._stack.enter_context(locked(self.cache, self._reporter.say))
+        if self._prepared is None:
+            self._stack.enter_context(locked(self.cache, self._reporter.say))
         try:
             self._prepared = prepare(
                 base=option.base,
-                upto=option.upto,
+                upto=upto,
                 kernel_tree=option.kernel_tree,
                 allow_dirty=option.allow_dirty,
                 cache=self.cache,
                 logs=self.logs,
                 say=self._reporter.say,
                 progress=self._reporter.progress,
+                targets=targets,
             )
         finally:
             self._reporter.finish()
         self._stages |= self._prepared.stages
+        return self._prepared
 
     def choose_accel(self) -> Accel:
         """KVM or TCG, probed once. Raises UsageError where KVM is required."""
@@ -175,14 +189,40 @@ class Run:
 
     def shell(self) -> int:
         """An interactive shell in the guest; its exit status. Raises HarnessError."""
-        capture = self.config.pluginmanager.getplugin("capturemanager")
-        if capture:
-            capture.suspend_global_capture(in_=True)
+        self._release_terminal()
         try:
             self.prepare()
             return shell(self.prepared.image.bzimage, self.choose_accel())
         finally:
             self.close(None)
+
+    def bench(self) -> int:
+        """Measure the plain and the patched kernel; the exit status.
+
+        Raises HarnessError.
+        """
+        option = self.config.option
+        if option.against and not option.bench:
+            raise UsageError("--against is for --bench", hint="give both")
+        self._release_terminal()
+        old = load(option.against, option.base) if option.against else None
+        console = Console()
+        try:
+            results = bench.run(
+                lambda upto: self._prepare(upto, "bench"),
+                self.choose_accel,
+                base=option.base,
+                upto=option.upto,
+                logs=self.logs,
+                say=self._reporter.say,
+            )
+            self.release = results.release
+            status = bench.show(results, old, self.logs, console)
+        finally:
+            self.close(None)
+        for line in self.summary():
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+        return status
 
     def tests_of(self, source: Path, session: pytest.Session) -> list[str]:
         """The tests of a C file; builds everything when first asked.
@@ -216,6 +256,8 @@ class Run:
             self._report(TestReport(item.path.stem, item.name, "failed", error.what))
             return
         item.add_report_section("call", "output", result.output)
+        if timeline := read(result.output):
+            self.timelines[f"{item.path.stem}.{item.name}"] = timeline
         splats = self._guest.splats[self._splats :]
         self._splats += len(splats)
         self._report(judge(item.path.stem, item.name, result, splats))
@@ -238,6 +280,8 @@ class Run:
             self._stack.close()
         if self.reports:
             write_ktap(self.logs / "results.ktap", self.reports)
+        for name, timeline in self.timelines.items():
+            draw(timeline, self.logs, name)
 
     def summary(self) -> list[str]:
         """Lines that say what was tested, what it took and where the logs lie."""
@@ -249,6 +293,8 @@ class Run:
         lines = [f"source:  {image.tree.source.describe}, {series}"]
         if self.release:
             why = f"{self.accel.name} ({self.accel.why})" if self.accel else "none"
+            if self.accel and self.accel.name == "tcg" and one_thread():
+                why += ", one thread for all CPUs as QEMU is older than 8.1"
             lines.append(f"kernel:  {self.release}, accelerator: {why}")
         made = f"{image.objects} objects" if image.built else "nothing to build"
         took = (
@@ -281,6 +327,12 @@ class Run:
             )
         self._stages["boot"] = Stage(wall=guest.boot_seconds)
         self._stages["tests"] = Stage()
+
+    def _release_terminal(self) -> None:
+        """Let what follows read and write past pytest's capturing."""
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        if capture:
+            capture.suspend_global_capture(in_=True)
 
     def _report(self, report: TestReport) -> None:
         """Keep the result of a test and tell it to pytest."""

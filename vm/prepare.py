@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,9 +62,11 @@ def prepare(
     logs: Path,
     say: Say,
     progress: Progress,
+    targets: Sequence[str] = (),
 ) -> Prepared:
     """Fetch, unpack, patch, configure and build the kernel, then the selftests.
 
+    `targets` are those of selftests/Makefile, where it is not all tests.
     Raises UsageError for missing tools, a wrong tree or series; BuildError for
     what fails on the way. The caller holds the cache's lock.
     """
@@ -97,7 +99,7 @@ def prepare(
             [
                 *("make", "-C", SELFTESTS, f"KERNEL={tree.path}"),
                 *(f"BUILD={image.build}", f"OUT={programs}"),
-                f"PATCHES={ROOT / 'patches' / base}",
+                *(f"PATCHES={ROOT / 'patches' / base}", *targets),
             ],
             logs / "selftests.log",
             what="the selftests do not build",

@@ -18,7 +18,7 @@ from vm import guest as guest_module
 from vm.accel import Accel
 from vm.console import session_members
 from vm.errors import GuestError, UsageError
-from vm.guest import Guest, vng_command
+from vm.guest import Guest, one_thread, vng_command
 
 FAKE = Path(__file__).with_name("testdata") / "fake_vng.py"
 TCG = Accel("tcg", "TCG: for the tests")
@@ -241,6 +241,27 @@ def test_command_under_tcg_and_kvm() -> None:
     kvm = vng_command(image, Accel("kvm", ""))
     assert "--disable-kvm" not in kvm and "-machine accel=kvm" in kvm[-1]
     assert "--exec" not in kvm and "--verbose" not in kvm
+
+
+@pytest.mark.parametrize(
+    ("version", "one"),
+    [("7.2.22 (Debian 1)", True), ("8.0.5", True), ("8.1.0", False), ("10.0.2", False)],
+)
+def test_one_thread_before_qemu_8_1(
+    version: str, one: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    qemu = tmp_path / "bin" / "qemu-system-x86_64"
+    qemu.write_text(f"#!/bin/sh\necho 'QEMU emulator version {version}'\n")
+    qemu.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{qemu.parent}:{os.environ['PATH']}")
+    one_thread.cache_clear()
+    try:
+        single = "-accel tcg,thread=single"
+        assert (single in shlex.join(vng_command(IMAGE, TCG))) == one
+        assert single not in shlex.join(vng_command(IMAGE, TCG, cpus=1))
+        assert single not in shlex.join(vng_command(IMAGE, Accel("kvm", "")))
+    finally:
+        one_thread.cache_clear()
 
 
 def test_no_vng(monkeypatch: pytest.MonkeyPatch) -> None:

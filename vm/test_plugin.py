@@ -222,7 +222,14 @@ def test_guest_that_is_lost_before_or_after_the_tests(
         ("--require-kvm", "there is no KVM"),
         ("--shell --require-kvm", "there is no KVM"),
         ("--shell --base 9.9", "9.9 has no patches"),
+        ("--bench --base 9.9", "9.9 has no patches"),
+        ("--bench --upto 0", "--bench compares with the plain kernel"),
+        ("--bench --upto 9", "there is no patch 9 in "),
+        ("--bench --against none", "--against none: No such file"),
+        ("--bench --against pyproject.toml", "pyproject.toml: this is no JSON"),
+        ("--against none", "--against is for --bench"),
         ("--cache FILE", "cannot write the cache folder "),
+        ("--cache FILE --bench", "cannot write the cache folder "),
         ("--cache FILE --collect-only", "cannot write the cache folder "),
         ("--cache FILE --shell", "cannot write the cache folder "),
     ],
@@ -244,7 +251,7 @@ def test_interrupt(bench: Bench) -> None:
     assert "ok 1 f.hash.passes" in bench.ktap
 
 
-@pytest.mark.parametrize("option", ["--shell", "--collect-only", "-x"])
+@pytest.mark.parametrize("option", ["--shell", "--bench", "--collect-only", "-x"])
 def test_interrupt_of_the_build(bench: Bench, option: str) -> None:
     bench.run(option, how="interrupted")
     assert (bench.status, bench.guest) == (2, [])
@@ -296,6 +303,45 @@ def test_junit_file_of_the_user(bench: Bench) -> None:
 def test_shell(bench: Bench) -> None:
     assert bench.run("--shell", typed="3\n") == "building\n"
     assert bench.status == 3
+
+
+def test_bench(bench: Bench) -> None:
+    """Two kernels built for it, no test run, and all that it writes is named."""
+    output = bench.run("--bench")
+    assert bench.status == 0
+    assert bench.guest == []
+    lines = output.splitlines()
+    assert [line for line in lines if line.startswith("building")] == [
+        *("building bench", "building bench"),
+    ]
+    assert lines.index("building bench") < lines.index(
+        "measuring the plain kernel: boot 1 of 3"
+    )
+    assert "kernel:  7.3.4-fake, accelerator: tcg (TCG: of the fakes)" in lines
+    assert lines[-1] == f"logs:    {bench.logs}: bench.json, bench.svg"
+    assert ", all patches\n" in output
+    assert "test session starts" not in output
+
+
+def test_bench_against_an_earlier_one(bench: Bench) -> None:
+    bench.run("--bench")
+    earlier = bench.logs / "bench.json"
+    output = bench.run("--bench", "--against", str(earlier))
+    assert bench.status == 0
+    assert "0 worse, 0 gone, 0 better, 0 added" in output
+    output = bench.run("--bench", "--against", str(earlier), how="slow hook")
+    assert bench.status == 1
+    assert "\nworse:   hit hash update syscall: 1210.0 -> 1215.0, +5.0\n" in output
+    assert (bench.logs / "bench.json").exists()
+
+
+def test_bench_that_fails(bench: Bench) -> None:
+    output = bench.run("--bench", how="no hook")
+    assert bench.status == 1
+    assert output.count("bench failed: hit: no hook\n") == 1
+    bench.run("--bench", how="no build")
+    assert bench.status == 6
+    assert NO_BUILD in bench.output
 
 
 def test_help_leaves_nothing_behind(bench: Bench) -> None:

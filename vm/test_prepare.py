@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,9 @@ def run(tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch) -> Prepare:
     monkeypatch.setattr(module, "prepare_tree", lambda *_: tree)
     monkeypatch.setattr(module, "build_image", lambda *_: image)
 
-    def call(base: str = "7.3", upto: int | None = None) -> Prepared:
+    def call(
+        base: str = "7.3", upto: int | None = None, targets: Sequence[str] = ()
+    ) -> Prepared:
         return prepare(
             base=base,
             upto=upto,
@@ -55,6 +57,7 @@ def run(tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch) -> Prepare:
             logs=tmp_path / "logs",
             say=said,
             progress=lambda done, total: None,
+            targets=targets,
         )
 
     return call
@@ -70,6 +73,12 @@ def test_steps(run: Prepare, tmp_path: Path) -> None:
         *(f"BUILD={tmp_path}/build", f"OUT={prepared.programs}"),
         f"PATCHES={module.ROOT}/patches/7.3",
     ]
+
+
+def test_other_targets(run: Prepare, tmp_path: Path) -> None:
+    run(targets=["bench"])
+    words = (tmp_path / "calls").read_text().split()
+    assert words[-2:] == [f"PATCHES={module.ROOT}/patches/7.3", "bench"]
 
 
 def test_all_that_is_missing_is_named(

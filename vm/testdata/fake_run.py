@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from vm import plugin
+from vm import bench, plugin
 from vm import prepare as real
 from vm.accel import Accel
 from vm.errors import BuildError, GuestError, UsageError
@@ -23,6 +23,7 @@ from vm.guest import Result
 from vm.image import Image, Stage
 from vm.prepare import Prepared
 from vm.source import Source
+from vm.testdata import fake_bench
 from vm.tree import Tree, series
 
 HERE = Path.cwd()
@@ -51,7 +52,7 @@ def fake_prepare(*, logs: Path, say: real.Say, **options: Any) -> Prepared:
             hint=f"the whole output is in {logs}/build.log",
         )
     series(real.ROOT / "patches" / options["base"], options["upto"])
-    say("building")
+    say(" ".join(["building", *options["targets"]]))
     source = Source("release", HERE, "7.3.4", "a key", "Linux 7.3.4 of the fakes")
     image = Image(
         *(HERE / "bzImage", HERE, Tree(HERE, source, "", False), "7.3.4-fake"),
@@ -124,3 +125,9 @@ def pytest_load_initial_conftests() -> None:
     patch.setattr(plugin, "prepare", fake_prepare)
     patch.setattr(plugin, "choose_accel", fake_choose_accel)
     patch.setattr(plugin, "shell", fake_shell)
+    patch.setattr(plugin, "one_thread", lambda: False)
+    patch.setattr(bench, "Guest", fake_bench.FakeGuest)
+    if HOW == "slow hook":
+        fake_bench.FakeGuest.extra["hit", 0] = 5.0
+    if HOW == "no hook":
+        fake_bench.FakeGuest.instead["hit"] = ("error: hit: no hook\n", 1, False)

@@ -1,0 +1,1 @@
+"""Recorded output, and fakes of programs, for the tests."""
