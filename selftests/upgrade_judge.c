@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Whether the new map holds what the writers wrote; knows nothing of how it was
+ * upgraded. An operation may have been the last on a key, in an order that
+ * agrees with real time, if no other one began after it had ended. What the map
+ * holds has to come from one of those.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <bpf/bpf.h>
+#include "upgrade_writers.h"
+
+#define STRIDE (sizeof(struct new_value) / sizeof(__u64))
+
+/* Operations that may have been the last: on a key, or on a slot of it. */
+struct last {
+	const struct record *record[LOAD_WRITERS + 1];
+	int count;
+	bool none;		/* nobody ever wrote it */
+	bool new;		/* one of them is the new version's */
+	bool deleted, written;	/* a deletion, an update is among them */
+};
+
+static struct last find_last(const struct load *load, __u32 key, int slot)
+{
+	const struct record *r[LOAD_WRITERS + 1];
+	struct last last = {};
+	__u64 begin = 0;
+
+	for (int i = 0; i <= LOAD_WRITERS; i++) {
+		const struct history *h = &load->writer[i].history[key];
+
+		r[i] = slot < 0 ? &h->key : &h->slot[slot];
+		if (r[i]->start > begin)
+			begin = r[i]->start;
+	}
+	last.none = !begin;
+	for (int i = 0; i <= LOAD_WRITERS; i++) {
+		if (!r[i]->start || r[i]->end < begin)
+			continue;
+		last.record[last.count++] = r[i];
+		last.new |= r[i]->new;
+		last.deleted |= r[i]->deleted;
+		last.written |= !r[i]->deleted;
+	}
+	return last;
+}
+
+static bool holds(const struct load *load, const struct last *last, const __u64 *value)
+{
+	/* What a CPU never wrote is zero, and a deletion makes it so again. */
+	if (!value[0] && !value[1]) {
+		if (last->none || (load->percpu && last->deleted))
+			return true;
+		/* As if deleted: evicted, and made again by another CPU. */
+		return load->percpu && load->lru && !last->new;
+	}
+	for (int i = 0; i < last->count; i++) {
+		const struct record *r = last->record[i];
+
+		if (!r->deleted && value[0] == r->stamp &&
+		    value[1] == LOAD_CHECK(r->stamp))
+			return true;
+	}
+	return false;
+}
+
+static void __attribute__((format(printf, 2, 3)))
+say(struct verdict *v, const char *format, ...)
+{
+	va_list args;
+
+	if (v->first[0])
+		return;
+	va_start(args, format);
+	vsnprintf(v->first, sizeof(v->first), format, args);
+	va_end(args);
+}
+
+static bool in_old_map(const struct load *load, __u32 key)
+{
+	__u64 value[LOAD_CPUS];
+
+	return !bpf_map_lookup_elem(load->old_fd, &key, value);
+}
+
+static void judge_key(const struct load *load, __u32 key, struct verdict *v)
+{
+	__u64 value[LOAD_CPUS * STRIDE] = {};
+	struct last last = find_last(load, key, -1);
+	__u32 new_key = key + LOAD_SHIFT;
+
+	if (bpf_map_lookup_elem(load->new_fd, &new_key, value)) {
+		if (last.none || last.deleted)
+			return;
+		if (load->lru && !last.new && !in_old_map(load, key)) {
+			v->evicted++;
+			return;
+		}
+		v->lost++;
+		say(v, "key %u is lost: last written as %x by the %s version", key,
+		    last.record[0]->stamp, last.record[0]->new ? "new" : "old");
+		return;
+	}
+	v->keys++;
+	if (!load->array && !last.written) {
+		v->resurrected++;
+		say(v, "key %u is there (%llx): last deleted by the %s version", key,
+		    value[0], last.new ? "new" : "old");
+		return;
+	}
+	for (int slot = 0; slot < (load->percpu ? LOAD_CPUS : 1); slot++) {
+		const __u64 *seen = value + slot * STRIDE;
+
+		last = find_last(load, key, slot);
+		if (holds(load, &last, seen))
+			continue;
+		v->stale++;
+		say(v, "key %u, slot %d holds %llx %llx instead of %x by the %s version",
+		    key, slot, seen[0], seen[1], last.count ? last.record[0]->stamp : 0,
+		    last.count && last.record[0]->new ? "new" : "old");
+		break;
+	}
+}
+
+void load_judge(const struct load *load, struct verdict *verdict)
+{
+	memset(verdict, 0, sizeof(*verdict));
+	for (__u32 key = 0; key < LOAD_KEYS; key++)
+		judge_key(load, key, verdict);
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Whoever upgrades is killed before the switch: the old version never notices. */
+#include <signal.h>
+#include <sys/wait.h>
+#include "upgrade_run.h"
+
+#define KILLS 3
+
+/* Programs of that name, as bpf_prog_info has it: cut off after 15 characters. */
+static int programs_named(const char *name)
+{
+	struct bpf_prog_info info;
+	__u32 id = 0, len;
+	int fd, n = 0;
+
+	while (!bpf_prog_get_next_id(id, &id)) {
+		fd = bpf_prog_get_fd_by_id(id);
+		if (fd < 0)
+			continue;
+		len = sizeof(info);
+		memset(&info, 0, sizeof(info));
+		if (!bpf_prog_get_info_by_fd(fd, &info, &len) &&
+		    !strncmp(info.name, name, BPF_OBJ_NAME_LEN - 1))
+			n++;
+		close(fd);
+	}
+	return n;
+}
+
+static int programs_left(void)
+{
+	return programs_named("upgrade_mark_update") + programs_named("upgrade_mark_delete") +
+	       programs_named("new_event");
+}
+
+/* Up to the last moment before the switch, and there until the signal comes. */
+static void wait_for_the_end(void *ctx)
+{
+	while (true)
+		pause();
+}
+
+static void start_and_kill(struct __test_metadata *_metadata, struct run *run,
+			   const struct map_kind *kind, unsigned int ms)
+{
+	struct upgrade_report report;
+	pid_t child = fork();
+	int status;
+	__u64 done;
+
+	ASSERT_LE(0, child);
+	if (!child) {
+		run->hold = wait_for_the_end;
+		run_open_new(_metadata, run, kind);
+		upgrade_run(run->upgrade, &report);
+		_exit(1);
+	}
+	/* It takes long to load; the upgrade itself begins right after that. */
+	for (int i = 0; i < 2000 && !programs_named("new_event"); i++)
+		usleep(10000);
+	EXPECT_EQ(3, programs_left());
+	usleep(ms * 1000);
+	EXPECT_EQ(0, kill(child, SIGKILL));
+	EXPECT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status)) TH_LOG("it ended by itself");
+	/* The kernel takes its time to free what a process leaves. */
+	for (int i = 0; i < 500 && programs_left(); i++)
+		usleep(10000);
+	EXPECT_EQ(0, programs_left());
+	done = load_done(run->load);
+	load_wait(run->load, 1000);
+	EXPECT_LT(done, load_done(run->load)) TH_LOG("the old version has stopped");
+	printf("# killed %u ms after it had loaded\n", ms);
+}
+
+FIXTURE(killed)
+{
+	struct run run;
+};
+
+FIXTURE_VARIANT(killed)
+{
+	struct map_kind kind;
+};
+
+FIXTURE_VARIANT_ADD(killed, hash) { .kind = { BPF_MAP_TYPE_HASH } };
+FIXTURE_SETUP(killed)
+{
+	struct run *run = &self->run;
+
+	libbpf_set_print(quiet);
+	ASSERT_EQ(LOAD_CPUS, libbpf_num_possible_cpus());
+	run->load = run_alloc_load();
+	ASSERT_NE(MAP_FAILED, run->load);
+	run->upgrades = 1;		/* no samples */
+	run_open_old(_metadata, run, &variant->kind);
+	ASSERT_EQ(0, load_start(run->load));
+}
+
+FIXTURE_TEARDOWN(killed)
+{
+	run_close_old(&self->run);
+	munmap(self->run.load, sizeof(*self->run.load));
+}
+
+TEST_F_TIMEOUT(killed, before_the_switch, 55)
+{
+	struct run *run = &self->run;
+	struct upgrade_report report;
+	struct verdict v;
+
+	srandom(load_now());
+	for (int i = 0; i < KILLS; i++)
+		start_and_kill(_metadata, run, &variant->kind, random() % 1000);
+
+	/* The next one succeeds, and has all that was written meanwhile. */
+	run_open_new(_metadata, run, &variant->kind);
+	EXPECT_EQ(0, upgrade_run(run->upgrade, &report)) TH_LOG("%s", report.error);
+	load_wait(run->load, 1000);
+	load_end(run->load);
+	load_judge(run->load, &v);
+	EXPECT_EQ(0, v.lost + v.stale + v.resurrected)
+		TH_LOG("%llu lost, %llu stale, %llu resurrected: %s", v.lost, v.stale,
+		       v.resurrected, v.first);
+	run_close_new(run);
+}
+
+TEST_HARNESS_MAIN

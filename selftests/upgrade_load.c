@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Upgrades under load lose nothing: the judge finds no difference. */
+#include "upgrade_run.h"
+#include "upgrade_total.h"
+
+FIXTURE(upgrade)
+{
+	struct run run;
+	struct total total;
+};
+
+FIXTURE_VARIANT(upgrade)
+{
+	struct map_kind kind;
+};
+
+MAP_KIND_VARIANTS(upgrade);
+
+FIXTURE_SETUP(upgrade)
+{
+	libbpf_set_print(quiet);
+	ASSERT_EQ(LOAD_CPUS, libbpf_num_possible_cpus());
+	self->run.load = run_alloc_load();
+	ASSERT_NE(MAP_FAILED, self->run.load);
+}
+
+FIXTURE_TEARDOWN(upgrade)
+{
+	munmap(self->run.load, sizeof(*self->run.load));
+}
+
+/* One upgrade of a new map, from the load's begin to the judge's verdict. */
+static void upgrade_once(struct __test_metadata *_metadata, FIXTURE_DATA(upgrade) *self,
+			 const struct map_kind *kind)
+{
+	struct verdict *v = &self->total.verdict;
+	struct run *run = &self->run;
+	__u64 before[LOAD_CPUS], after;
+	struct upgrade_report report;
+	int err;
+
+	memset(run->load, 0, sizeof(*run->load));
+	run->upgrades = self->total.upgrades;
+	run_open_old(_metadata, run, kind);
+	run_open_new(_metadata, run, kind);
+	run->begin = load_now();
+	ASSERT_EQ(0, load_start(run->load));
+	for (int i = 0; i < 5; i++) {
+		usleep(20000);
+		run_sample(run, &(struct upgrade_sample){});
+	}
+	for (int cpu = 0; cpu < LOAD_CPUS; cpu++)
+		before[cpu] = load_done_on(run->load, cpu);
+	err = upgrade_run(run->upgrade, &report);
+	for (int cpu = 0; cpu < LOAD_CPUS; cpu++) {
+		after = load_done_on(run->load, cpu);
+		self->total.changes += after - before[cpu];
+		self->total.on[cpu] += after - before[cpu];
+	}
+	usleep(20000);
+	load_end(run->load);
+	load_judge(run->load, v);
+	total_add(&self->total, run->load, &report);
+
+	EXPECT_EQ(0, err) TH_LOG("upgrade_run: %s", report.error);
+	EXPECT_EQ(0, v->lost + v->stale + v->resurrected)
+		TH_LOG("upgrade %d: %llu lost, %llu stale, %llu resurrected: %s",
+		       self->total.upgrades, v->lost, v->stale, v->resurrected, v->first);
+
+	/* What was reported in time needs no second look. */
+	if (!kind->lru && !report.unmarked && !report.recursion_misses) {
+		EXPECT_EQ(0, report.repaired_unmarked)
+			TH_LOG("upgrade %d: changed without a report", self->total.upgrades);
+	}
+
+	run_close_new(run);
+	run_close_old(run);
+}
+
+TEST_F_TIMEOUT(upgrade, nothing_lost, 55)
+{
+	struct total *t = &self->total;
+
+	while ((t->changes < CHANGES || t->upgrades < UPGRADES) && __test_passed(_metadata))
+		upgrade_once(_metadata, self, &variant->kind);
+
+	total_print(t);
+	total_expect(_metadata, t, &variant->kind);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The new version without the library, in the two ways that suggest themselves:
+ * copy the map and switch; or mirror each change, copy the rest, and switch.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "upgrade_new.bpf.h"
+
+const volatile bool percpu;
+volatile __u32 active;		/* the switch */
+
+static long new_op(__u32 i, struct load_request **request)
+{
+	struct load_request *r = *request;
+	struct new_value value, *found;
+	struct load_op *op;
+	__u32 key;
+	long err;
+
+	if (i >= LOAD_OPS)
+		return 1;
+	op = &r->op[i];
+	key = op->key + LOAD_SHIFT;
+	value.stamp = op->stamp;
+	value.check = LOAD_CHECK(op->stamp);
+	if (op->kind == LOAD_READ) {
+		found = bpf_map_lookup_elem(&new_map, &key);
+		err = found ? (long)found->stamp : -2; /* -ENOENT */
+	} else if (op->kind == LOAD_DELETE) {
+		err = bpf_map_delete_elem(&new_map, &key);
+	} else {
+		err = bpf_map_update_elem(&new_map, &key, &value, op->flags);
+	}
+	r->result[LOAD_NEW][i] = err;
+	return 0;
+}
+
+SEC("fentry/__x64_sys_getpgid")
+int BPF_PROG(new_event, const struct pt_regs *regs)
+{
+	__u32 writer = regs->di - LOAD_MAGIC;
+	struct load_request *r;
+
+	r = bpf_map_lookup_elem(&requests, &writer);
+	if (r && active)
+		bpf_loop(r->count, new_op, &r, 0);
+	return 0;
+}
+
+static __always_inline void put(const __u32 *key, const struct old_value *value)
+{
+	struct new_value new_value;
+	__u32 new_key;
+
+	convert_key(key, &new_key);
+	convert_value(value, &new_value);
+	bpf_map_update_elem(&new_map, &new_key, &new_value, BPF_ANY);
+}
+
+/* The other CPUs' values of a per-CPU map: `all` has one for each. */
+static __always_inline void put_all(const __u32 *key, const void *all)
+{
+	struct new_value zero = {}, *new;
+	struct old_value value;
+	__u32 new_key;
+
+	convert_key(key, &new_key);
+	if (!bpf_map_lookup_elem(&new_map, &new_key))
+		bpf_map_update_elem(&new_map, &new_key, &zero, BPF_ANY);
+	for (__u32 cpu = 0; cpu < LOAD_CPUS; cpu++) {
+		new = bpf_map_lookup_percpu_elem(&new_map, &new_key, cpu);
+		if (!new || bpf_probe_read_kernel(&value, sizeof(value), all + cpu * 8))
+			return;
+		convert_value(&value, new);
+	}
+}
+
+SEC("fentry/bpf_map_trace_update_elem")
+int BPF_PROG(mirror_update, struct bpf_map *map, __u32 *key, struct old_value *value,
+	     u64 map_flags)
+{
+	struct old_value v;
+	__u32 k;
+
+	if (map != (struct bpf_map *)&old_map)
+		return 0;
+	bpf_probe_read_kernel(&k, sizeof(k), key);
+	if (percpu && !(map_flags & BPF_F_CPU)) {
+		put_all(&k, value);
+		return 0;
+	}
+	bpf_probe_read_kernel(&v, sizeof(v), value);
+	put(&k, &v);
+	return 0;
+}
+
+SEC("fentry/bpf_map_trace_delete_elem")
+int BPF_PROG(mirror_delete, struct bpf_map *map, __u32 *key)
+{
+	__u32 k, new_key;
+
+	if (map != (struct bpf_map *)&old_map)
+		return 0;
+	bpf_probe_read_kernel(&k, sizeof(k), key);
+	convert_key(&k, &new_key);
+	bpf_map_delete_elem(&new_map, &new_key);
+	return 0;
+}
+
+SEC("iter/bpf_map_elem")
+int copy(struct bpf_iter__bpf_map_elem *ctx)
+{
+	__u32 *key = ctx->key, k;
+	void *value = ctx->value;
+
+	if (!key || !value)
+		return 0;
+	k = *key;
+	if (percpu)
+		put_all(&k, value);
+	else
+		put(&k, value);
+	return 0;
+}

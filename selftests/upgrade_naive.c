@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Upgrades without the library, under the load of upgrade_load.c: they lose
+ * changes, and the judge sees it. Were it otherwise, a judge that finds nothing
+ * with the library would prove nothing.
+ */
+#include <sys/mman.h>
+#include <unistd.h>
+#include "traced.h"
+#include "upgrade_writers.h"
+#include "upgrade_naive.skel.h"
+#include "upgrade_old.skel.h"
+
+FIXTURE(naive)
+{
+	struct load *load;
+	struct upgrade_old *old;
+	struct upgrade_naive *new;
+};
+
+FIXTURE_VARIANT(naive)
+{
+	struct map_kind kind;
+};
+
+MAP_KIND_VARIANTS(naive);
+
+FIXTURE_SETUP(naive)
+{
+	const struct map_kind *kind = &variant->kind;
+	struct load *load = calloc(1, sizeof(*load));
+
+	ASSERT_NE(NULL, load);
+	libbpf_set_print(quiet);
+	ASSERT_EQ(LOAD_CPUS, libbpf_num_possible_cpus());
+	self->load = load;
+	self->old = upgrade_old__open();
+	self->new = upgrade_naive__open();
+	ASSERT_NE(NULL, self->old);
+	ASSERT_NE(NULL, self->new);
+	ASSERT_EQ(0, load_shape(load, self->old->maps.old_map, kind->type, kind->flags, false));
+	ASSERT_EQ(0, load_shape(load, self->new->maps.new_map, kind->type, kind->flags, true));
+	ASSERT_EQ(0, upgrade_old__load(self->old));
+	load->old_fd = bpf_map__fd(self->old->maps.old_map);
+	ASSERT_EQ(0, bpf_map__reuse_fd(self->new->maps.old_map, load->old_fd));
+	ASSERT_EQ(0, bpf_map__reuse_fd(self->new->maps.requests,
+				       bpf_map__fd(self->old->maps.requests)));
+	self->new->rodata->percpu = kind->percpu;
+	ASSERT_EQ(0, upgrade_naive__load(self->new));
+	load->new_fd = bpf_map__fd(self->new->maps.new_map);
+	load->requests = mmap(NULL, LOAD_WRITERS * sizeof(*load->requests),
+			      PROT_READ | PROT_WRITE, MAP_SHARED,
+			      bpf_map__fd(self->old->maps.requests), 0);
+	ASSERT_NE(MAP_FAILED, load->requests);
+	ASSERT_EQ(0, upgrade_old__attach(self->old));
+	ASSERT_EQ(0, load_start(load));
+	load_wait(load, 2000);
+}
+
+FIXTURE_TEARDOWN(naive)
+{
+	upgrade_naive__destroy(self->new);
+	upgrade_old__destroy(self->old);
+	free(self->load);
+}
+
+static void attach(struct __test_metadata *_metadata, FIXTURE_DATA(naive) *self,
+		   struct bpf_program *prog, struct bpf_link **link)
+{
+	*link = bpf_program__attach(prog);
+	ASSERT_NE(NULL, *link);
+}
+
+static void copy_by_iterator(struct __test_metadata *_metadata, FIXTURE_DATA(naive) *self)
+{
+	union bpf_iter_link_info info = { .map.map_fd = self->load->old_fd };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info,
+		    .link_info_len = sizeof(info));
+	char nothing[16];
+	int fd;
+
+	self->new->links.copy = bpf_program__attach_iter(self->new->progs.copy, &opts);
+	ASSERT_NE(NULL, self->new->links.copy);
+	fd = bpf_iter_create(bpf_link__fd(self->new->links.copy));
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, read(fd, nothing, sizeof(nothing)));
+	close(fd);
+}
+
+/* Read the old map, then write the new one: what a program in user space does. */
+static void copy_by_batch(struct __test_metadata *_metadata, FIXTURE_DATA(naive) *self)
+{
+	__u64 values[LOAD_KEYS * LOAD_CPUS], value[2 * LOAD_CPUS];
+	__u32 keys[LOAD_KEYS], cursor, count = LOAD_KEYS, key;
+	struct load *load = self->load;
+	void *old = values;
+	int err;
+
+	err = bpf_map_lookup_batch(load->old_fd, NULL, &cursor, keys, values, &count, NULL);
+	EXPECT_TRUE(!err || err == -ENOENT);
+	/* A map of millions of elements takes that long by itself. */
+	load_wait(load, 10000);
+	for (__u32 i = 0; i < count; i++) {
+		for (int cpu = 0; cpu < (load->percpu ? LOAD_CPUS : 1); cpu++) {
+			struct new_value *new = (struct new_value *)value + cpu;
+
+			new->stamp = *(__u32 *)old;
+			new->check = LOAD_CHECK(new->stamp);
+			old += load->percpu ? 8 : sizeof(struct old_value);
+		}
+		key = keys[i] + LOAD_SHIFT;
+		EXPECT_EQ(0, bpf_map_update_elem(load->new_fd, &key, value, BPF_ANY));
+	}
+}
+
+/* Switch as with the library, then see what came of it. */
+static void switch_and_judge(struct __test_metadata *_metadata, FIXTURE_DATA(naive) *self)
+{
+	struct load *load = self->load;
+	struct verdict v;
+
+	load_hold(load);
+	self->new->bss->active = 1;
+	upgrade_old__detach(self->old);
+	bpf_link__destroy(self->new->links.mirror_update);
+	bpf_link__destroy(self->new->links.mirror_delete);
+	self->new->links.mirror_update = NULL;
+	self->new->links.mirror_delete = NULL;
+	load_release(load);
+	load_wait(load, 2000);
+	load_end(load);
+	load_judge(load, &v);
+	printf("# %llu keys: %llu lost, %llu stale, %llu resurrected: %s\n", v.keys, v.lost,
+	       v.stale, v.resurrected, v.first);
+	EXPECT_LT(0, v.lost + v.stale + v.resurrected)
+		TH_LOG("nothing was lost: the load or the judge is too weak");
+}
+
+TEST_F(naive, copy)
+{
+	attach(_metadata, self, self->new->progs.new_event, &self->new->links.new_event);
+	copy_by_iterator(_metadata, self);
+	load_wait(self->load, 500);
+	switch_and_judge(_metadata, self);
+}
+
+TEST_F(naive, mirror)
+{
+	struct upgrade_naive *new = self->new;
+
+	attach(_metadata, self, new->progs.new_event, &new->links.new_event);
+	attach(_metadata, self, new->progs.mirror_update, &new->links.mirror_update);
+	attach(_metadata, self, new->progs.mirror_delete, &new->links.mirror_delete);
+	copy_by_batch(_metadata, self);
+	switch_and_judge(_metadata, self);
+}
+
+TEST_HARNESS_MAIN

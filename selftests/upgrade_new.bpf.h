@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Maps and conversion of the new version, with the library and without. */
+#ifndef UPGRADE_NEW_BPF_H
+#define UPGRADE_NEW_BPF_H
+
+#include "upgrade_load.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* The tests set type, flags and size before they load it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct old_value);
+} old_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct new_value);
+} new_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LOAD_WRITERS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct load_request);
+} requests SEC(".maps");
+
+static __always_inline void convert_key(const __u32 *old, __u32 *new)
+{
+	*new = *old + LOAD_SHIFT;
+}
+
+static __always_inline void revert_key(const __u32 *new, __u32 *old)
+{
+	*old = *new - LOAD_SHIFT;
+}
+
+static __always_inline void convert_value(const struct old_value *old,
+					  struct new_value *new)
+{
+	new->stamp = old->stamp;
+	new->check = LOAD_CHECK(old->stamp);
+}
+
+#endif /* UPGRADE_NEW_BPF_H */

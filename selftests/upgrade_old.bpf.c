@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The version that is replaced; it knows nothing of upgrades. */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "upgrade_load.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* The tests set type, flags and size before they load it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LOAD_KEYS);
+	__type(key, __u32);
+	__type(value, struct old_value);
+} old_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LOAD_WRITERS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct load_request);
+} requests SEC(".maps");
+
+static long old_op(__u32 i, struct load_request **request)
+{
+	struct load_request *r = *request;
+	struct old_value value, *found;
+	struct load_op *op;
+	__u32 key;
+	long err;
+
+	if (i >= LOAD_OPS)
+		return 1;
+	op = &r->op[i];
+	key = op->key;
+	if (op->kind == LOAD_READ) {
+		found = bpf_map_lookup_elem(&old_map, &key);
+		err = found ? (long)found->stamp : -2; /* -ENOENT */
+	} else if (op->kind == LOAD_DELETE) {
+		err = bpf_map_delete_elem(&old_map, &key);
+	} else {
+		value.stamp = op->stamp;
+		err = bpf_map_update_elem(&old_map, &key, &value, op->flags);
+	}
+	r->result[LOAD_OLD][i] = err;
+	return 0;
+}
+
+SEC("fentry/__x64_sys_getpgid")
+int BPF_PROG(old_event, const struct pt_regs *regs)
+{
+	__u32 writer = regs->di - LOAD_MAGIC;
+	struct load_request *r;
+
+	r = bpf_map_lookup_elem(&requests, &writer);
+	if (r)
+		bpf_loop(r->count, old_op, &r, 0);
+	return 0;
+}
+
+static long nothing(__u32 i, void *ctx)
+{
+	return 0;
+}
+
+/* Now and then, a long time lies between the report of a change and the change. */
+static __always_inline void dawdle(struct bpf_map *map)
+{
+	if (map == (struct bpf_map *)&old_map && bpf_get_prandom_u32() % 128 == 0)
+		bpf_loop(LOAD_DAWDLE, nothing, NULL, 0);
+}
+
+SEC("fentry/bpf_map_trace_update_elem")
+int BPF_PROG(dawdle_update, struct bpf_map *map)
+{
+	dawdle(map);
+	return 0;
+}
+
+SEC("fentry/bpf_map_trace_delete_elem")
+int BPF_PROG(dawdle_delete, struct bpf_map *map)
+{
+	dawdle(map);
+	return 0;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* One upgrade under load, in steps, for the tests that take them. */
+#ifndef UPGRADE_RUN_H
+#define UPGRADE_RUN_H
+
+#include <sys/mman.h>
+#include <unistd.h>
+#include "traced.h"
+#include "upgrade.h"
+#include "upgrade_writers.h"
+#include "upgrade_load.skel.h"
+#include "upgrade_old.skel.h"
+
+#define SAMPLES 1000		/* lines of the first upgrade, for a plot */
+#define PILE 17000		/* changes to report before the passes begin */
+
+struct run {
+	struct load *load;
+	struct upgrade_old *old;
+	struct upgrade_load *new;
+	struct upgrade *upgrade;
+	void (*hold)(void *ctx);	/* instead of run_hold() */
+	int upgrades;		/* before this one */
+	__u64 begin;
+	int samples;
+};
+
+static inline int run_attach_new(void *ctx)
+{
+	struct run *run = ctx;
+	int err;
+
+	err = upgrade_load__attach(run->new);
+	/* Meanwhile reports pile up. */
+	load_wait(run->load, PILE);
+	return err;
+}
+
+static inline int run_detach_old(void *ctx)
+{
+	struct run *run = ctx;
+
+	if (!run->upgrades)
+		printf("# switch %llu\n", (load_now() - run->begin) / 1000000);
+	/* For a while each event runs both versions. */
+	load_wait(run->load, PILE / 20);
+	upgrade_old__detach(run->old);
+	return 0;
+}
+
+static inline void run_hold(void *ctx)
+{
+	load_hold(((struct run *)ctx)->load);
+}
+
+static inline void run_release(void *ctx)
+{
+	load_release(((struct run *)ctx)->load);
+}
+
+static inline void run_sample(void *ctx, const struct upgrade_sample *s)
+{
+	struct run *run = ctx;
+
+	if (run->upgrades || run->samples++ >= SAMPLES)
+		return;
+	printf("# sample %llu %llu %llu %llu %d\n", (load_now() - run->begin) / 1000000,
+	       load_done(run->load), s->dirty, s->copied, s->phase);
+}
+
+static inline void run_open_old(struct __test_metadata *_metadata, struct run *run,
+				const struct map_kind *kind)
+{
+	struct load *load = run->load;
+
+	run->old = upgrade_old__open();
+	ASSERT_NE(NULL, run->old);
+	ASSERT_EQ(0, load_shape(load, run->old->maps.old_map, kind->type, kind->flags, false));
+	ASSERT_EQ(0, upgrade_old__load(run->old));
+	load->old_fd = bpf_map__fd(run->old->maps.old_map);
+	load->requests = mmap(NULL, LOAD_WRITERS * sizeof(*load->requests),
+			      PROT_READ | PROT_WRITE, MAP_SHARED,
+			      bpf_map__fd(run->old->maps.requests), 0);
+	ASSERT_NE(MAP_FAILED, load->requests);
+	ASSERT_EQ(0, upgrade_old__attach(run->old));
+}
+
+static inline void run_open_new(struct __test_metadata *_metadata, struct run *run,
+				const struct map_kind *kind)
+{
+	struct upgrade_opts opts = {
+		.old_map_fd = run->load->old_fd,
+		.attach_new = run_attach_new,
+		.detach_old = run_detach_old,
+		.hold_writers = run->hold ?: run_hold,
+		.release_writers = run_release,
+		.sample = run_sample,
+		.ctx = run,
+		.min_passes = 6,
+		/* Every other ring is too small for the reports. */
+		.marks_size = run->upgrades % 2 ? 4096 : 0,
+	};
+
+	run->new = upgrade_load__open();
+	ASSERT_NE(NULL, run->new);
+	ASSERT_EQ(0, load_shape(run->load, run->new->maps.new_map, kind->type, kind->flags,
+				true));
+	ASSERT_EQ(0, bpf_map__reuse_fd(run->new->maps.requests,
+				       bpf_map__fd(run->old->maps.requests)));
+	ASSERT_EQ(0, upgrade_open(run->new->obj, &opts, &run->upgrade));
+	ASSERT_EQ(0, upgrade_load__load(run->new));
+	run->load->new_fd = bpf_map__fd(run->new->maps.new_map);
+}
+
+/* Shared with children. */
+static inline struct load *run_alloc_load(void)
+{
+	return mmap(NULL, sizeof(struct load), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+}
+
+static inline void run_close_new(struct run *run)
+{
+	upgrade_close(run->upgrade);
+	upgrade_load__destroy(run->new);
+}
+
+static inline void run_close_old(struct run *run)
+{
+	munmap(run->load->requests, LOAD_WRITERS * sizeof(*run->load->requests));
+	upgrade_old__destroy(run->old);
+}
+
+#endif /* UPGRADE_RUN_H */

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Two threads on each of two CPUs, and the gates that they stop at. */
+#include <sched.h>
+#include <time.h>
+#include <unistd.h>
+#include <bpf/libbpf.h>
+#include "upgrade_writers.h"
+
+__u64 load_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+int load_shape(struct load *load, struct bpf_map *map, __u32 type, __u32 flags, bool new)
+{
+	__u32 size = new ? 4 * LOAD_KEYS : LOAD_KEYS * 3 / 4;
+
+	load->array = type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY;
+	load->lru = type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+	load->percpu = type == BPF_MAP_TYPE_PERCPU_ARRAY ||
+		       type == BPF_MAP_TYPE_PERCPU_HASH ||
+		       type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+	if (load->array)
+		size = new ? LOAD_KEYS + LOAD_SHIFT : LOAD_KEYS;
+	else if (load->lru && !new)
+		size = LOAD_KEYS / 2;
+	return bpf_map__set_type(map, type) ?: bpf_map__set_map_flags(map, flags) ?:
+	       bpf_map__set_max_entries(map, size);
+}
+
+static bool gate_closed(const struct writer *w)
+{
+	return !w->program && __atomic_load_n(&w->load->hold, __ATOMIC_SEQ_CST) &&
+	       !__atomic_load_n(&w->load->stop, __ATOMIC_SEQ_CST);
+}
+
+/* What writers in user space have to do: stop at the gate while it is closed. */
+static void wait_at_gate(struct writer *w)
+{
+	__u64 start = 0;
+
+	while (true) {
+		__atomic_store_n(&w->busy, 1, __ATOMIC_SEQ_CST);
+		if (!gate_closed(w))
+			break;
+		__atomic_store_n(&w->busy, 0, __ATOMIC_SEQ_CST);
+		start = start ?: load_now();
+		usleep(200);
+	}
+	if (start)
+		w->held_ns += load_now() - start;
+}
+
+static void *work(void *arg)
+{
+	struct writer *w = arg;
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(w->cpu, &cpus);
+	pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+	while (!__atomic_load_n(&w->load->stop, __ATOMIC_SEQ_CST)) {
+		wait_at_gate(w);
+		if (w->program)
+			load_by_program(w);
+		else
+			load_by_syscall(w);
+		__atomic_store_n(&w->busy, 0, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+void load_hold(void *ctx)
+{
+	struct load *load = ctx;
+
+	__atomic_store_n(&load->hold, 1, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < LOAD_WRITERS; i++)
+		while (!load->writer[i].program &&
+		       __atomic_load_n(&load->writer[i].busy, __ATOMIC_SEQ_CST))
+			usleep(100);
+}
+
+void load_release(void *ctx)
+{
+	struct load *load = ctx;
+
+	__atomic_store_n(&load->use_new, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&load->hold, 0, __ATOMIC_SEQ_CST);
+}
+
+int load_start(struct load *load)
+{
+	int err = load_fill(load);
+
+	for (int i = 0; i < LOAD_WRITERS && !err; i++) {
+		struct writer *w = &load->writer[i];
+
+		w->load = load;
+		w->id = i;
+		w->cpu = i % LOAD_CPUS;
+		w->program = i < LOAD_WRITERS / 2;
+		w->random = load_now() * 2654435761 + i;
+		err = pthread_create(&w->thread, NULL, work, w);
+	}
+	return err;
+}
+
+void load_end(struct load *load)
+{
+	__atomic_store_n(&load->stop, 1, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < LOAD_WRITERS; i++)
+		if (load->writer[i].thread)
+			pthread_join(load->writer[i].thread, NULL);
+}
+
+__u64 load_done_on(const struct load *load, int cpu)
+{
+	__u64 sum = 0;
+
+	for (int i = cpu; i < LOAD_WRITERS; i += LOAD_CPUS)
+		sum += __atomic_load_n(&load->writer[i].done, __ATOMIC_RELAXED);
+	return sum;
+}
+
+__u64 load_done(const struct load *load)
+{
+	return load_done_on(load, 0) + load_done_on(load, 1);
+}
+
+void load_wait(const struct load *load, __u64 changes)
+{
+	__u64 begin = load_now(), done = load_done(load);
+
+	while (load_done(load) - done < changes && load_now() - begin < 2000000000ULL)
+		usleep(2000);
+}

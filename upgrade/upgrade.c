@@ -1,0 +1,859 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Live upgrade, the user space side: the course of it. See upgrade.h. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include "upgrade.h"
+
+#define SAMPLE_NS 20000000ULL
+#define FREEZE_TRIES 64		/* grace periods until no straggler reports any more */
+#define CHUNK 256		/* elements between two looks at the reports */
+
+/* Distinct keys, in the order they came; a hash table of indices finds them. */
+struct keyset {
+	__u32 key_size, count, capacity;
+	char *keys;
+	__u32 *slots;		/* index + 1; 2 * capacity of them */
+};
+
+static const char *const programs[] = {
+	"upgrade_mark_update", "upgrade_mark_delete", "upgrade_copy", "upgrade_list",
+	"upgrade_batch", "upgrade_list_batch",
+};
+
+enum { MARK_UPDATE, MARK_DELETE, COPY, LIST, BATCH, LIST_BATCH, PROGRAMS };
+
+struct upgrade {
+	struct upgrade_opts opts;
+	struct upgrade_report *report;
+	struct upgrade_state *state;	/* in memory shared with the programs */
+	struct bpf_object *obj;
+	struct bpf_map *old_map, *new_map;
+	struct bpf_program *prog[PROGRAMS];
+	struct bpf_link *link[PROGRAMS];
+	struct ring_buffer *rings;
+	struct keyset dirty;		/* reported, not reconciled yet */
+	struct keyset known;		/* may be in the new map */
+	char *batch;			/* the map of upgrade_batch, mapped */
+	size_t stride;			/* of a key in there */
+	int outer_fd, inner_fd;		/* see grace() */
+	bool no_delete;			/* the new map is an array */
+	bool frozen;
+	bool out_of_memory;
+	__u64 sampled;
+};
+
+static __u64 now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static int keyset_grow(struct keyset *set);
+
+static __u32 *keyset_slot(struct keyset *set, const void *key)
+{
+	__u32 hash = 2166136261;
+
+	for (__u32 i = 0; i < set->key_size; i++)
+		hash = (hash ^ ((const __u8 *)key)[i]) * 16777619;
+	for (hash ^= hash >> 15;; hash++) {
+		__u32 *slot = &set->slots[hash % (2 * set->capacity)];
+
+		if (!*slot || !memcmp(set->keys + (*slot - 1) * (size_t)set->key_size,
+				      key, set->key_size))
+			return slot;
+	}
+}
+
+static int keyset_add(struct keyset *set, const void *key)
+{
+	__u32 *slot;
+
+	if (set->count == set->capacity && keyset_grow(set))
+		return -ENOMEM;
+	slot = keyset_slot(set, key);
+	if (*slot)
+		return 0;
+	memcpy(set->keys + set->count * (size_t)set->key_size, key, set->key_size);
+	*slot = ++set->count;
+	return 0;
+}
+
+static void keyset_clear(struct keyset *set)
+{
+	if (set->count)
+		memset(set->slots, 0, 2 * set->capacity * sizeof(*set->slots));
+	set->count = 0;
+}
+
+static void keyset_free(struct keyset *set)
+{
+	free(set->keys);
+	free(set->slots);
+	*set = (struct keyset){ .key_size = set->key_size };
+}
+
+static int keyset_grow(struct keyset *set)
+{
+	struct keyset more = { .key_size = set->key_size };
+
+	more.capacity = set->capacity ? 2 * set->capacity : 1024;
+	more.keys = malloc(more.capacity * (size_t)more.key_size);
+	more.slots = calloc(2 * (size_t)more.capacity, sizeof(*more.slots));
+	if (!more.keys || !more.slots) {
+		keyset_free(&more);
+		return -ENOMEM;
+	}
+	for (__u32 i = 0; i < set->count; i++)
+		keyset_add(&more, set->keys + i * (size_t)set->key_size);
+	keyset_free(set);
+	*set = more;
+	return 0;
+}
+
+/* Keep the first thing that went wrong. */
+static int __attribute__((format(printf, 3, 4)))
+fail(struct upgrade *u, int err, const char *format, ...)
+{
+	va_list args;
+
+	if (!u->report->error[0]) {
+		va_start(args, format);
+		vsnprintf(u->report->error, sizeof(u->report->error), format, args);
+		va_end(args);
+	}
+	return err;
+}
+
+static int __attribute__((format(printf, 2, 3)))
+refuse(int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fprintf(stderr, "upgrade: ");
+	vfprintf(stderr, format, args);
+	fprintf(stderr, "\n");
+	va_end(args);
+	return err;
+}
+
+static void sample(struct upgrade *u, bool always)
+{
+	struct upgrade_sample s = { .phase = u->state->phase };
+	__u64 t = now();
+
+	if (!u->opts.sample || (!always && t - u->sampled < SAMPLE_NS))
+		return;
+	u->sampled = t;
+	s.reported = u->state->reported;
+	s.dirty = u->dirty.count;
+	s.copied = u->state->visited[UPGRADE_COPY];
+	u->opts.sample(u->opts.ctx, &s);
+}
+
+/*
+ * Wait until every system call on a map and every program that does not sleep,
+ * if it is under way now, has ended. Changing a map of maps from user space
+ * promises that, since programs may use the inner map; membarrier() does
+ * nothing of the kind on one CPU and fails with nohz_full.
+ */
+static int grace(struct upgrade *u)
+{
+	__u32 zero = 0;
+	int err = bpf_map_update_elem(u->outer_fd, &zero, &u->inner_fd, BPF_ANY);
+
+	return err ? fail(u, err, "cannot wait for a grace period") : 0;
+}
+
+static int on_mark(void *ctx, void *key, size_t size)
+{
+	struct upgrade *u = ctx;
+
+	if (keyset_add(&u->dirty, key))
+		u->out_of_memory = true;
+	return 0;
+}
+
+static int on_created(void *ctx, void *key, size_t size)
+{
+	struct upgrade *u = ctx;
+
+	if (keyset_add(&u->known, key))
+		u->out_of_memory = true;
+	return 0;
+}
+
+/* Take what the ring holds by now, roughly: it fills while it is read. */
+static int drain(struct upgrade *u)
+{
+	int err = ring_buffer__consume_n(u->rings, u->opts.marks_size / 16);
+
+	sample(u, false);
+	if (err < 0)
+		return fail(u, err, "cannot read the ring of reports");
+	return u->out_of_memory ? fail(u, -ENOMEM, "no memory for keys") : 0;
+}
+
+/* Take all of it: only when the old map is frozen, or nearly so. */
+static int drain_all(struct upgrade *u)
+{
+	int err;
+
+	do {
+		err = ring_buffer__consume_n(u->rings, u->opts.marks_size / 16);
+	} while (err > 0);
+	if (err < 0)
+		return fail(u, err, "cannot read the ring of reports");
+	return u->out_of_memory ? fail(u, -ENOMEM, "no memory for keys") : 0;
+}
+
+/* Have the kernel compare these keys' elements. */
+static int run_batches(struct upgrade *u, struct keyset *set, enum upgrade_pass pass)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	int err;
+
+	u->state->pass = pass;
+	for (__u32 i = 0, n; i < set->count; i += n) {
+		n = set->count - i < UPGRADE_BATCH ? set->count - i : UPGRADE_BATCH;
+		u->state->batch = n;
+		for (__u32 j = 0; j < n; j++)
+			memcpy(u->batch + j * u->stride,
+			       set->keys + (i + j) * (size_t)set->key_size, set->key_size);
+		err = bpf_prog_test_run_opts(bpf_program__fd(u->prog[BATCH]), &opts);
+		if (err)
+			return fail(u, err, "cannot run upgrade_batch");
+		sample(u, false);
+	}
+	return 0;
+}
+
+/* Run an iterator; what it writes goes to `each`, CHUNK bytes or so at a time. */
+static int iterate(struct upgrade *u, int prog,
+		   int (*each)(struct upgrade *u, const char *data, size_t size))
+{
+	int fd = bpf_iter_create(bpf_link__fd(u->link[prog])), err = 0;
+	size_t item = prog == LIST ? u->dirty.key_size : 1, kept = 0;
+	char *data = malloc(CHUNK * item);
+	ssize_t n;
+
+	if (fd < 0 || !data)
+		err = fail(u, fd < 0 ? fd : -ENOMEM, "cannot make an iterator");
+	while (!err) {
+		n = read(fd, data + kept, CHUNK * item - kept);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (n < 0)
+			err = fail(u, -errno, "cannot read an iterator");
+		if (n <= 0)
+			break;
+		kept += n;
+		err = each(u, data, kept / item * item);
+		memmove(data, data + kept / item * item, kept % item);
+		kept %= item;
+	}
+	free(data);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+static int on_copied(struct upgrade *u, const char *data, size_t size)
+{
+	return u->frozen ? 0 : drain(u);
+}
+
+static int on_listed(struct upgrade *u, const char *data, size_t size)
+{
+	for (; size; size -= u->known.key_size, data += u->known.key_size)
+		if (keyset_add(&u->known, data))
+			return fail(u, -ENOMEM, "no memory for keys");
+	return 0;
+}
+
+static int iterate_old(struct upgrade *u, enum upgrade_pass pass)
+{
+	u->state->pass = pass;
+	u->state->keys = 0;
+	u->state->kept = 0;
+	return iterate(u, COPY, on_copied);
+}
+
+/*
+ * A report comes before its change. So take the key first, then wait until the
+ * change has happened or failed, then read the old map.
+ */
+static int reconcile(struct upgrade *u, enum upgrade_pass pass)
+{
+	int err = grace(u);
+
+	sample(u, true);
+	if (!err)
+		err = run_batches(u, &u->dirty, pass);
+	if (!err)
+		keyset_clear(&u->dirty);
+	return err;
+}
+
+static int reconcile_until_quiet(struct upgrade *u)
+{
+	struct upgrade_report *r = u->report;
+	__u32 before = ~0U, shrinking = 2;
+	int err;
+
+	for (;; r->passes++) {
+		err = drain(u);
+		if (err)
+			return err;
+		if (r->passes >= u->opts.min_passes &&
+		    (u->dirty.count <= u->opts.quiet_keys || !shrinking ||
+		     r->passes >= u->opts.max_passes))
+			return 0;
+		if (u->dirty.count >= before && shrinking)
+			shrinking--;
+		before = u->dirty.count;
+		r->dirty += before;
+		err = reconcile(u, UPGRADE_RECONCILE);
+		if (err)
+			return err;
+	}
+}
+
+static __u64 misses(struct bpf_program *prog)
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+
+	if (bpf_program__fd(prog) < 0 ||
+	    bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+		return 0;
+	return info.recursion_misses;
+}
+
+static bool ours(struct upgrade *u, struct bpf_program *prog)
+{
+	for (int i = 0; i < PROGRAMS; i++)
+		if (prog == u->prog[i])
+			return true;
+	return false;
+}
+
+static __u64 missed_events(struct upgrade *u)
+{
+	struct bpf_program *prog;
+	__u64 sum = 0;
+
+	bpf_object__for_each_program(prog, u->obj)
+		if (bpf_program__autoload(prog) && !ours(u, prog))
+			sum += misses(prog);
+	return sum;
+}
+
+static void set_phase(struct upgrade *u, enum upgrade_phase phase)
+{
+	__atomic_store_n(&u->state->phase, phase, __ATOMIC_SEQ_CST);
+	u->report->phase = phase;
+	sample(u, true);
+}
+
+static int attach_markers(struct upgrade *u)
+{
+	for (int i = MARK_UPDATE; i <= MARK_DELETE; i++) {
+		u->link[i] = bpf_program__attach(u->prog[i]);
+		if (!u->link[i])
+			return fail(u, -errno, "cannot attach %s", programs[i]);
+	}
+	return 0;
+}
+
+/* Up to the switch: the old version is not touched, and giving up is free. */
+static int watch(struct upgrade *u)
+{
+	int err;
+
+	set_phase(u, UPGRADE_WATCHING);
+	for (int i = MARK_UPDATE; i <= MARK_DELETE; i++) {
+		u->link[i] = bpf_program__attach(u->prog[i]);
+		if (!u->link[i])
+			return fail(u, -errno, "cannot attach %s", programs[i]);
+	}
+	sample(u, true);
+	/* Changes that had passed the hook before are over when the copy begins. */
+	err = grace(u) ?: iterate_old(u, UPGRADE_COPY);
+	if (err)
+		return err;
+	err = u->opts.attach_new(u->opts.ctx);
+	if (err)
+		return fail(u, err, "cannot attach the new version");
+	/* Now each event runs the new version first, which does nothing yet. */
+	err = grace(u) ?: reconcile_until_quiet(u);
+	if (!err && u->state->write_errors)
+		err = fail(u, -E2BIG, "the new map refused %llu elements",
+			   u->state->write_errors);
+	return err;
+}
+
+/* Wait for the changes that the old version still had under way. */
+static int freeze(struct upgrade *u)
+{
+	__u64 reported;
+	int err;
+
+	u->frozen = true;
+	for (int i = 0; i < FREEZE_TRIES; i++) {
+		reported = u->state->reported;
+		err = grace(u) ?: drain_all(u);
+		if (err || u->state->reported == reported)
+			return err;
+	}
+	return fail(u, -EBUSY, "somebody still changes the old map");
+}
+
+/* *reported: the reports up to which the new map is complete. */
+static int complete(struct upgrade *u, __u64 *reported)
+{
+	__u64 *changed = u->state->changed, before;
+	int err;
+
+	for (int i = 0; i < FREEZE_TRIES; i++) {
+		*reported = u->state->reported;
+		before = changed[UPGRADE_FULL];
+		err = reconcile(u, UPGRADE_MARKED);
+		if (!err && !u->no_delete)
+			err = run_batches(u, &u->known, UPGRADE_FULL);
+		if (!err)
+			err = iterate_old(u, UPGRADE_FULL);
+		if (!err)
+			err = drain_all(u);
+		if (err || u->state->reported == *reported)
+			return err;
+		/* A straggler: an event held up between the two versions. */
+		u->report->stragglers++;
+		changed[UPGRADE_MARKED] += changed[UPGRADE_FULL] - before;
+		changed[UPGRADE_FULL] = before;
+		err = freeze(u);
+		if (err)
+			return err;
+	}
+	return fail(u, -EBUSY, "somebody still changes the old map");
+}
+
+/* Both maps at rest, but for what the new version owns: compare. */
+static int prove(struct upgrade *u, __u64 reported)
+{
+	struct upgrade_report *r = u->report;
+	int err = iterate_old(u, UPGRADE_CHECK);
+
+	r->keys = u->state->keys;
+	r->kept = u->state->kept;
+	if (!err && !u->no_delete)
+		err = drain_all(u) ?: run_batches(u, &u->known, UPGRADE_CHECK);
+	r->missing = u->state->missing;
+	r->stale = u->state->stale;
+	r->resurrected = u->state->resurrected;
+	r->late = u->state->reported - reported;
+	return err;
+}
+
+/* The old version is gone: complete the new map. Goes on, whatever fails. */
+static int finish(struct upgrade *u, int first)
+{
+	__u64 reported = 0;
+	int err;
+
+	err = freeze(u);
+	first = first ?: err;
+	err = complete(u, &reported);
+	first = first ?: err;
+
+	/* Who saw the phase before may be about to copy: its value is right. */
+	set_phase(u, UPGRADE_SETTLED);
+	err = grace(u) ?: prove(u, reported);
+	first = first ?: err;
+	/* Nobody copies any more, so nobody needs to know who owns what. */
+	err = grace(u);
+	first = first ?: err;
+	set_phase(u, UPGRADE_DONE);
+	return first;
+}
+
+/* From the switch on there is only forward, whatever fails. */
+static int settle(struct upgrade *u)
+{
+	__u64 missed = missed_events(u);
+	int err;
+
+	set_phase(u, UPGRADE_SWITCHED);
+	err = u->opts.detach_old(u->opts.ctx);
+	if (err)
+		fail(u, err, "cannot detach the old version");
+	u->report->missed_events = missed_events(u) - missed;
+	sample(u, true);
+	return finish(u, err);
+}
+
+static void fill_in(struct upgrade *u)
+{
+	struct upgrade_report *r = u->report;
+	struct upgrade_state *s = u->state;
+
+	r->changes = s->reported;
+	r->copied = s->changed[UPGRADE_COPY];
+	r->reconciled = s->changed[UPGRADE_RECONCILE];
+	r->refreshed = s->changed[UPGRADE_REFRESH];
+	r->repaired_marked = s->changed[UPGRADE_MARKED];
+	r->repaired_unmarked = s->changed[UPGRADE_FULL];
+	r->unmarked = s->unmarked;
+	r->unlisted = s->unlisted;
+	r->lock_failures = s->lock_failures;
+	r->own_failures = s->own_failures;
+	r->write_errors = s->write_errors;
+	r->recursion_misses = misses(u->prog[MARK_UPDATE]) + misses(u->prog[MARK_DELETE]);
+}
+
+static bool reported_type(__u32 type)
+{
+	switch (type) {
+	case BPF_MAP_TYPE_ARRAY:
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+	case BPF_MAP_TYPE_HASH:
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+		return true;
+	}
+	return false;
+}
+
+static bool is_array(__u32 type)
+{
+	return type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY;
+}
+
+static bool is_percpu(__u32 type)
+{
+	return type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PERCPU_HASH ||
+	       type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+/* Whether the two maps are what the library, and the object, can deal with. */
+static int check_maps(struct upgrade *u, const struct upgrade_config *config)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info), type;
+	struct bpf_program *prog;
+	int err;
+
+	err = bpf_map_get_info_by_fd(u->opts.old_map_fd, &info, &len);
+	if (err)
+		return refuse(err, "no old map: %s", strerror(-err));
+	u->old_map = bpf_object__find_map_by_name(u->obj, config->old_map);
+	u->new_map = bpf_object__find_map_by_name(u->obj, config->new_map);
+	if (!u->old_map || !u->new_map)
+		return refuse(-ENOENT, "no map %s", u->old_map ? config->new_map :
+								 config->old_map);
+	type = bpf_map__type(u->new_map);
+	if (!reported_type(info.type) || !reported_type(type))
+		return refuse(-EINVAL, "changes of this type of map are not reported");
+	if (is_percpu(info.type) != is_percpu(type) ||
+	    (is_array(type) && !is_array(info.type)))
+		return refuse(-EINVAL, "map type %u cannot become %u", info.type, type);
+	if (info.key_size != config->old_key_size ||
+	    info.value_size != config->old_value_size)
+		return refuse(-EINVAL, "the old map has keys of %u and values of %u bytes",
+			      info.key_size, info.value_size);
+	if (bpf_map__key_size(u->new_map) != config->new_key_size ||
+	    bpf_map__value_size(u->new_map) != config->new_value_size)
+		return refuse(-EINVAL, "%s has other sizes than its types", config->new_map);
+	if (bpf_map__max_entries(u->new_map) < info.max_entries)
+		return refuse(-E2BIG, "%s is smaller than the old map of %u", config->new_map,
+			      info.max_entries);
+	if (is_percpu(type) && libbpf_num_possible_cpus() > 64)
+		return refuse(-E2BIG, "more than 64 CPUs");
+	bpf_object__for_each_program(prog, u->obj)
+		if (bpf_program__autoload(prog) &&
+		    bpf_program__type(prog) != BPF_PROG_TYPE_SYSCALL &&
+		    (bpf_program__flags(prog) & BPF_F_SLEEPABLE))
+			return refuse(-EINVAL, "%s is sleepable", bpf_program__name(prog));
+	u->no_delete = is_array(type);
+	return 0;
+}
+
+static int set_size(struct bpf_object *obj, const char *name, __u32 max_entries)
+{
+	return bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, name),
+					max_entries);
+}
+
+static int prepare(struct upgrade *u)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(u->obj, ".rodata.upgrade");
+	struct upgrade_config *config;
+	size_t size;
+	int err;
+
+	config = map ? bpf_map__initial_value(map, &size) : NULL;
+	if (!config || size != sizeof(*config))
+		return refuse(-ENOENT, "the object does not include upgrade.bpf.h");
+	err = check_maps(u, config);
+	if (err)
+		return err;
+	config->enabled = 1;
+	config->percpu = is_percpu(bpf_map__type(u->new_map));
+	config->nr_cpus = libbpf_num_possible_cpus();
+	u->dirty.key_size = config->old_key_size;
+	u->known.key_size = config->old_key_size;
+	u->stride = (config->old_key_size + 7) / 8 * 8;
+	if (!u->opts.marks_size)
+		u->opts.marks_size = 1 << 20;
+	if (!u->opts.max_owned)
+		u->opts.max_owned = 2 * bpf_map__max_entries(u->new_map);
+	u->opts.quiet_keys = u->opts.quiet_keys ?: 64;
+	u->opts.max_passes = u->opts.max_passes ?: 16;
+
+	for (int i = 0; i < PROGRAMS; i++) {
+		u->prog[i] = bpf_object__find_program_by_name(u->obj, programs[i]);
+		bpf_program__set_autoload(u->prog[i], true);
+		bpf_program__set_autoattach(u->prog[i], false);
+	}
+	return bpf_map__reuse_fd(u->old_map, u->opts.old_map_fd) ?:
+	       set_size(u->obj, "upgrade_marks", u->opts.marks_size) ?:
+	       set_size(u->obj, "upgrade_created", u->opts.marks_size) ?:
+	       set_size(u->obj, "upgrade_owned", u->opts.max_owned);
+}
+
+int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
+		 struct upgrade **upgrade)
+{
+	struct upgrade *u = calloc(1, sizeof(*u));
+	int err;
+
+	if (!u)
+		return -ENOMEM;
+	u->obj = obj;
+	u->opts = *opts;
+	u->inner_fd = -1;
+	u->outer_fd = -1;
+	err = prepare(u);
+	if (err) {
+		upgrade_close(u);
+		return err;
+	}
+	*upgrade = u;
+	return 0;
+}
+
+/* What needs the object to be loaded. */
+static int start(struct upgrade *u)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, of_maps);
+	int maps[] = { bpf_map__fd(u->old_map), bpf_map__fd(u->new_map) };
+	struct bpf_map *map;
+
+	map = bpf_object__find_map_by_name(u->obj, ".data.upgrade");
+	u->state = mmap(NULL, sizeof(*u->state), PROT_READ | PROT_WRITE, MAP_SHARED,
+			bpf_map__fd(map), 0);
+	map = bpf_object__find_map_by_name(u->obj, "upgrade_keys");
+	u->batch = mmap(NULL, UPGRADE_BATCH * u->stride, PROT_READ | PROT_WRITE, MAP_SHARED,
+			bpf_map__fd(map), 0);
+	if (u->state == MAP_FAILED || u->batch == MAP_FAILED)
+		return fail(u, -errno, "cannot map the programs' data: is the object loaded?");
+
+	u->inner_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "upgrade_inner", 4, 4, 1, NULL);
+	of_maps.inner_map_fd = u->inner_fd;
+	u->outer_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "upgrade_grace", 4, 4, 1,
+				     &of_maps);
+	if (u->outer_fd < 0)
+		return fail(u, u->outer_fd, "cannot create a map of maps");
+
+	map = bpf_object__find_map_by_name(u->obj, "upgrade_marks");
+	u->rings = ring_buffer__new(bpf_map__fd(map), on_mark, u, NULL);
+	map = bpf_object__find_map_by_name(u->obj, "upgrade_created");
+	if (!u->rings || ring_buffer__add(u->rings, bpf_map__fd(map), on_created, u))
+		return fail(u, -errno, "cannot read the rings");
+
+	for (int i = COPY; i <= LIST; i++) {
+		union bpf_iter_link_info info = { .map.map_fd = maps[i - COPY] };
+		LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info,
+			    .link_info_len = sizeof(info));
+
+		u->link[i] = bpf_program__attach_iter(u->prog[i], &opts);
+		if (!u->link[i])
+			return fail(u, -errno, "cannot attach %s", programs[i]);
+	}
+	return 0;
+}
+
+/* What the report has to say of the proof: 0 or -EUCLEAN. */
+static int judge(struct upgrade *u)
+{
+	struct upgrade_report *r = u->report;
+
+	if (!r->missing && !r->stale && !r->resurrected && !r->late && !r->missed_events &&
+	    !r->unlisted && !r->lock_failures && !r->own_failures)
+		return 0;
+	return fail(u, -EUCLEAN,
+		    "%llu missing, %llu stale, %llu resurrected, %llu late, %llu events missed, %llu unlisted, %llu locks, %llu owners",
+		    r->missing, r->stale, r->resurrected, r->late, r->missed_events,
+		    r->unlisted, r->lock_failures, r->own_failures);
+}
+
+/* They cost every change of every map something. */
+static void detach_markers(struct upgrade *u)
+{
+	for (int i = MARK_UPDATE; i <= MARK_DELETE; i++) {
+		bpf_link__destroy(u->link[i]);
+		u->link[i] = NULL;
+	}
+}
+
+int upgrade_run(struct upgrade *u, struct upgrade_report *report)
+{
+	struct upgrade_report *r = report;
+	__u64 begin = now(), held, switched;
+	int err;
+
+	memset(r, 0, sizeof(*r));
+	u->report = r;
+	err = start(u);
+	if (err)
+		return err;
+	err = watch(u);
+	if (err)
+		goto out;
+	held = now();
+	if (u->opts.hold_writers)
+		u->opts.hold_writers(u->opts.ctx);
+	/* Nobody but us writes the new map, so the list is exact. */
+	err = drain(u) ?: reconcile(u, UPGRADE_RECONCILE) ?: iterate(u, LIST, on_listed);
+	switched = now();
+	if (!err)
+		err = settle(u);
+	if (u->opts.release_writers)
+		u->opts.release_writers(u->opts.ctx);
+	r->watch_ns = switched - begin;
+	r->hold_ns = now() - held;
+	r->window_ns = r->phase >= UPGRADE_SWITCHED ? now() - switched : 0;
+out:
+	fill_in(u);
+	if (!err)
+		err = judge(u);
+	detach_markers(u);
+	return err;
+}
+
+/* The new keys of a batch, in the map of upgrade_list_batch, become known. */
+static int list_batch(struct upgrade *u, __u32 count)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	int err;
+
+	u->state->batch = count;
+	err = bpf_prog_test_run_opts(bpf_program__fd(u->prog[LIST_BATCH]), &opts);
+	for (__u32 i = 0; !err && i < count; i++)
+		err = keyset_add(&u->known, u->batch + i * u->stride);
+	return err;
+}
+
+/*
+ * All keys of the new map, while the new version changes it. An iterator may
+ * leave out elements that did not change; a batch is copied under the lock of
+ * its bucket and has them all.
+ */
+static int list_new(struct upgrade *u)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(u->obj, "upgrade_new_keys");
+	size_t size = bpf_map__key_size(u->new_map), stride = (size + 7) / 8 * 8;
+	size_t value = (bpf_map__value_size(u->new_map) + 7) / 8 * 8;
+	char *keys = malloc(UPGRADE_BATCH * size), *to, *values;
+	__u32 token[64], count, room = UPGRADE_BATCH;	/* the kernel's is a __u32 */
+	void *in = NULL;
+	int err, last = 0;
+
+	if (is_percpu(bpf_map__type(u->new_map)))
+		value *= libbpf_num_possible_cpus();
+	values = malloc(room * value);
+	to = mmap(NULL, room * stride, PROT_READ | PROT_WRITE, MAP_SHARED,
+		  bpf_map__fd(map), 0);
+	err = keys && values && to != MAP_FAILED ? 0 : -ENOMEM;
+	while (!err && !last) {
+		count = room;
+		last = bpf_map_lookup_batch(bpf_map__fd(u->new_map), in, token, keys, values,
+					    &count, NULL);
+		if (last && last != -ENOENT)
+			err = last;
+		for (__u32 i = 0; !err && i < count; i++)
+			memcpy(to + i * stride, keys + i * size, size);
+		err = err ?: list_batch(u, count);
+		in = token;
+	}
+	if (to != MAP_FAILED)
+		munmap(to, room * stride);
+	free(values);
+	free(keys);
+	return err ? fail(u, err, "cannot list the new map") : 0;
+}
+
+int upgrade_resume(struct upgrade *u, struct upgrade_report *report)
+{
+	struct upgrade_report *r = report;
+	__u64 begin = now();
+	int err;
+
+	memset(r, 0, sizeof(*r));
+	u->report = r;
+	err = start(u);
+	if (err)
+		return err;
+	r->phase = u->state->phase;
+	if (r->phase == UPGRADE_DONE)
+		return 0;
+	if (r->phase < UPGRADE_SWITCHED)
+		return fail(u, -EINVAL, "not switched, so nothing to resume");
+	/* What was listed died with who listed it; so list again, then forget. */
+	err = attach_markers(u) ?: drain_all(u);
+	u->state->unlisted = 0;
+	u->state->missing = 0;
+	u->state->stale = 0;
+	u->state->resurrected = 0;
+	if (!err && !u->no_delete)
+		err = list_new(u);
+	if (!err)
+		err = finish(u, 0);
+	r->window_ns = now() - begin;
+	fill_in(u);
+	if (!err)
+		err = judge(u);
+	detach_markers(u);
+	return err;
+}
+
+void upgrade_close(struct upgrade *u)
+{
+	if (!u)
+		return;
+	for (int i = 0; i < PROGRAMS; i++)
+		bpf_link__destroy(u->link[i]);
+	ring_buffer__free(u->rings);
+	if (u->state && u->state != MAP_FAILED)
+		munmap(u->state, sizeof(*u->state));
+	if (u->batch && u->batch != MAP_FAILED)
+		munmap(u->batch, UPGRADE_BATCH * u->stride);
+	if (u->outer_fd >= 0)
+		close(u->outer_fd);
+	if (u->inner_fd >= 0)
+		close(u->inner_fd);
+	keyset_free(&u->dirty);
+	keyset_free(&u->known);
+	free(u);
+}
