@@ -491,15 +491,23 @@ static int finish(struct upgrade *u, int first)
 static int settle(struct upgrade *u)
 {
 	__u64 missed = missed_events(u);
-	int err;
+	int first, err;
 
 	set_phase(u, UPGRADE_SWITCHED);
+	/*
+	 * An event that found the phase before is the old version's, which is
+	 * still to run in that call. Detaching takes it out of calls under way,
+	 * so let them end. The pass is for those that need longer: a task that
+	 * is preempted between the two holds up no grace period.
+	 */
+	first = grace(u) ?: drain(u) ?: reconcile(u, UPGRADE_MARKED);
 	err = u->opts.detach_old(u->opts.ctx);
 	if (err)
 		fail(u, err, "cannot detach the old version");
+	first = first ?: err;
 	u->report->missed_events = missed_events(u) - missed;
 	sample(u, true);
-	return finish(u, err);
+	return finish(u, first);
 }
 
 static void fill_in(struct upgrade *u)

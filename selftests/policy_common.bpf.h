@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the programs of all versions of the policy do in the same way. */
+#ifndef POLICY_COMMON_BPF_H
+#define POLICY_COMMON_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "policy.h"
+
+#define EPERM 1
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* One map for all versions: libbpf finds it by its pin. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, POLICY_MEMBERS);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} members SEC(".maps");
+
+static bool is_member(__u32 pid)
+{
+	return bpf_map_lookup_elem(&members, &pid);
+}
+
+static __u32 current_pid(void)
+{
+	return bpf_get_current_pid_tgid() >> 32;
+}
+
+/*
+ * All that makes descriptors comes to fd_install(). A file that somebody else
+ * refers to already was not opened just now but came by dup() or in a message.
+ * Pipes and sockets that a process makes are its own.
+ */
+static bool is_just_opened(struct file *file)
+{
+	return !file->f_ref.refcnt.counter;
+}
+
+/* The lower half of the inode's number of the file that is open; 0: none is. */
+static __u32 ino_of(unsigned int fd)
+{
+	struct fdtable *table = bpf_get_current_task_btf()->files->fdt;
+	struct file *file = NULL;
+
+	if (fd >= table->max_fds)
+		return 0;
+	bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	return BPF_CORE_READ(file, f_inode, i_ino);
+}
+
+#endif

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * An upgrade of the policy may be killed at any moment. What is then in force,
+ * moment by moment:
+ *
+ * - Until the new version's pins are made: what is not pinned goes with the
+ *   process. The old version has seen nothing of it all.
+ * - While `next` fills, and when it is full: the pinned programs stay attached
+ *   but find the phase WATCHING and do nothing. So it does not matter that only
+ *   some of them may be there.
+ * - SWITCHED, before the exchange of `next` and `current`: both versions decide,
+ *   and a write needs the consent of both. Both are right: the old one has
+ *   recorded every event in its own map, the new one copies what it looks at
+ *   from there. `current` is the old one, and the next upgrade drops the new.
+ *   That is why all pins are made before the switch: with some of the new
+ *   version's programs gone, it would miss events and refuse wrongly.
+ * - The exchange is one rename(2). From here on `current` is the new one, and the
+ *   next upgrade drops the old.
+ * - While the old version is detached: its enforcers go first, see policy_pins.c.
+ * - Before SETTLED: the new version decides by itself, and still copies what it
+ *   looks at from the old map, which its folder `upgrade` keeps. The next upgrade
+ *   has to complete the new map first, by upgrade_resume(). Until then, what the
+ *   new version changes takes room in the library's map of owned keys.
+ * - SETTLED or DONE, but `current/upgrade` is there: the same once more does no
+ *   harm.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <sys/stat.h>
+#include <bpf/bpf.h>
+#include "policy_session.h"
+
+/*
+ * Let the library fall behind the workload, so that there is something to copy
+ * after the switch. On an idle machine there would hardly be.
+ */
+#define BEHIND_US 30000
+
+static void reach(struct policy_run *run, enum policy_stage stage)
+{
+	run->stage = stage;
+	if (run->kill_at == (int)stage)
+		kill(getpid(), SIGKILL);
+}
+
+static void sample(void *ctx, const struct upgrade_sample *sample)
+{
+	struct session *session = ctx;
+
+	if (sample->phase == UPGRADE_WATCHING)
+		usleep(BEHIND_US);
+	if (sample->phase == UPGRADE_SETTLED && !session->resuming)
+		reach(session->run, STAGE_SETTLED);
+}
+
+/* All that a resumed upgrade needs, besides the links. */
+static int attach_new(void *ctx)
+{
+	struct session *session = ctx;
+	struct path next = path_of(session->root, "next");
+	struct bpf_map *map;
+	int err;
+
+	err = session_pin(session);
+	reach(session->run, STAGE_ATTACHED);
+	if (!err && mkdir(PATH(next.text, "upgrade"), 0700))
+		err = -errno;
+	bpf_object__for_each_map(map, session->object)
+		if (!err && !bpf_map__pin_path(map))
+			err = bpf_obj_pin(bpf_map__fd(map), pin_of(next.text, map).text);
+	reach(session->run, STAGE_PINNED);
+	return err;
+}
+
+static int commit(void *ctx)
+{
+	struct session *session = ctx;
+	int err;
+
+	reach(session->run, STAGE_SWITCHED);
+	err = pins_exchange(session->root);
+	if (err)
+		return err;
+	reach(session->run, STAGE_COMMITTED);
+	err = pins_remove(PATH(session->root, "next"));
+	reach(session->run, STAGE_DETACHED);
+	return err;
+}
+
+static int open_upgrade(struct session *session, int version, int from, int old,
+			struct upgrade **upgrade)
+{
+	struct upgrade_opts opts = {
+		.old_map_fd = old,
+		.attach_new = attach_new,
+		.detach_old = commit,
+		.sample = sample,
+		.ctx = session,
+	};
+
+	return session_open(session, version, from) ?:
+	       upgrade_open(session->object, &opts, upgrade);
+}
+
+/*
+ * Complete the map of the version in force, whose upgrade was killed: load the
+ * same programs on the same maps, for the library to go on with.
+ */
+static int resume(struct session *session, int version)
+{
+	struct path current = path_of(session->root, "current");
+	struct upgrade *upgrade = NULL;
+	struct bpf_map *map;
+	int from, old = -1, err;
+
+	for (from = 1; old < 0 && from <= 3; from++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "upgrade/files_v%d", from);
+		if (from != version)
+			old = bpf_obj_get(PATH(current.text, name));
+	}
+	err = open_upgrade(session, version, from - 1, old, &upgrade);
+	bpf_object__for_each_map(map, session->object) {
+		int fd = bpf_obj_get(pin_of(current.text, map).text);
+
+		if (!err && !bpf_map__pin_path(map))
+			err = bpf_map__reuse_fd(map, fd);
+		close(fd);
+	}
+	err = err ?: bpf_object__load(session->object);
+	session->resuming = true;
+	err = err ?: upgrade_resume(upgrade, &session->run->report);
+	err = err ?: pins_finish(session->root);
+	session->run->resumed = !err;
+	upgrade_close(upgrade);
+	bpf_object__close(session->object);
+	close(old);
+	return err;
+}
+
+int policy_clean(const char *root, struct policy_run *run)
+{
+	struct session session = { .root = root, .run = run };
+	int old, version = policy_version(root, &old);
+	int err = version < 0 ? version : 0;
+
+	close(old);
+	err = err ?: pins_remove(PATH(root, "next"));
+	if (!err && !access(PATH(root, "current/upgrade"), F_OK))
+		err = resume(&session, version);
+	return err;
+}
+
+int policy_upgrade(const char *root, struct policy_run *run)
+{
+	struct session session = { .root = root, .run = run };
+	struct upgrade *upgrade = NULL;
+	int version, old, err;
+
+	reach(run, STAGE_BEGUN);
+	err = policy_clean(root, run);
+	if (err)
+		return err;
+	reach(run, STAGE_CLEANED);
+	version = policy_version(root, &old);
+	err = open_upgrade(&session, version == 2 ? 3 : 2, version, old, &upgrade) ?:
+	      bpf_object__load(session.object);
+	reach(run, STAGE_LOADED);
+	err = err ?: upgrade_run(upgrade, &run->report);
+	reach(run, STAGE_PROVED);
+	err = err ?: pins_finish(root);
+	reach(run, STAGE_FINISHED);
+	return err;
+}
