@@ -13,6 +13,7 @@
 
 #define SAMPLE_NS 20000000ULL
 #define FREEZE_TRIES 64		/* grace periods until no straggler reports any more */
+#define STRAGGLER_US 30000	/* some time slices */
 #define CHUNK 256		/* elements between two looks at the reports */
 
 /* Distinct keys, in the order they came; a hash table of indices finds them. */
@@ -497,9 +498,10 @@ static int settle(struct upgrade *u)
 	/*
 	 * An event that found the phase before is the old version's, which is
 	 * still to run in that call. Detaching takes it out of calls under way,
-	 * so let them end. The pass is for those that need longer: a task that
-	 * is preempted between the two holds up no grace period.
+	 * so let them end. Between the two programs a task is no RCU reader and
+	 * may have been preempted, by the host as well: give it time to run.
 	 */
+	usleep(STRAGGLER_US);
 	first = grace(u) ?: drain(u) ?: reconcile(u, UPGRADE_MARKED);
 	err = u->opts.detach_old(u->opts.ctx);
 	if (err)
