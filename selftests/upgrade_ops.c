@@ -67,6 +67,9 @@ static struct load_op pick(struct writer *w, bool new)
 		op.kind = LOAD_UPDATE;
 		op.flags = op.flags == BPF_NOEXIST ? BPF_ANY : op.flags;
 	}
+	/* Eviction may let the two versions' operations end differently: see README. */
+	if (w->load->lru && w->program)
+		op.flags = BPF_ANY;
 	if (r >= 14 && w->program && (op.key & OWN))
 		op.kind = LOAD_READ;
 	return op;
