@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from vm.errors import GuestError, UsageError
-from vm.guest import Guest
+from vm.guest import Guest, qemu_version
 
 KVM = Path("/dev/kvm")
 PROBE_DEADLINE = 20.0  # seconds from power-on to user space
@@ -78,19 +77,10 @@ def _unusable() -> str:
 def _host() -> dict[str, str]:
     """What a probe's outcome depends on: this boot, this device, this QEMU."""
     device = KVM.stat()
-    try:
-        qemu = subprocess.run(
-            ["qemu-system-x86_64", "--version"],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.partition("\n")[0]
-    except OSError:
-        qemu = ""
     return {
         "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         "device": f"{device.st_rdev}:{device.st_ino}:{device.st_ctime_ns}",
-        "qemu": qemu,
+        "qemu": qemu_version(),
     }
 
 

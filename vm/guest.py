@@ -61,14 +61,8 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PATH": path}
 
 
-@functools.cache
-def one_thread() -> bool:
-    """Whether emulated CPUs have to share a thread of QEMU.
-
-    Before 8.1, a CPU that changes code while another one translates it may lose
-    the change. The kernel does that when a program is attached to a function that
-    runs: the breakpoint which it puts there meanwhile stays, and is an oops.
-    """
+def qemu_version() -> str:
+    """The first line that QEMU says of its version; empty where there is no QEMU."""
     try:
         text = subprocess.run(
             ["qemu-system-x86_64", "--version"],
@@ -77,8 +71,19 @@ def one_thread() -> bool:
             check=False,
         ).stdout
     except OSError:
-        return False  # vng will say that it is missing
-    version = re.search(r"version (\d+)\.(\d+)", text)
+        return ""
+    return text.partition("\n")[0]
+
+
+@functools.cache
+def one_thread() -> bool:
+    """Whether emulated CPUs have to share a thread of QEMU.
+
+    Before 8.1, a CPU that changes code while another one translates it may lose
+    the change. The kernel does that when a program is attached to a function that
+    runs: the breakpoint which it puts there meanwhile stays, and is an oops.
+    """
+    version = re.search(r"version (\d+)\.(\d+)", qemu_version())
     return version is not None and (int(version[1]), int(version[2])) < (8, 1)
 
 
