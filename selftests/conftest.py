@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vm.plugin import Run
+from vm.run import Run
 
 MAKEFILE = Path(__file__).with_name("Makefile")
 

@@ -17,6 +17,7 @@ import pytest
 
 from vm import bench, plugin
 from vm import prepare as real
+from vm import run as module
 from vm.accel import Accel
 from vm.errors import BuildError, GuestError, UsageError
 from vm.guest import Result
@@ -121,11 +122,11 @@ def pytest_load_initial_conftests() -> None:
     """Before the plugin is used, take the place of what it would call."""
     patch = pytest.MonkeyPatch()
     patch.setattr(plugin, "ROOT", HERE)
-    patch.setattr(plugin, "Guest", FakeGuest)
-    patch.setattr(plugin, "prepare", fake_prepare)
-    patch.setattr(plugin, "choose_accel", fake_choose_accel)
-    patch.setattr(plugin, "shell", fake_shell)
-    patch.setattr(plugin, "one_thread", lambda: False)
+    patch.setattr(module, "Guest", FakeGuest)
+    patch.setattr(module, "prepare", fake_prepare)
+    patch.setattr(module, "choose_accel", fake_choose_accel)
+    patch.setattr(module, "shell", fake_shell)
+    patch.setattr(module, "one_thread", lambda: False)
     patch.setattr(bench, "Guest", fake_bench.FakeGuest)
     if HOW == "slow hook":
         fake_bench.FakeGuest.extra["hit", 0] = 5.0
