@@ -9,19 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
+#include "keyset.h"
 #include "upgrade.h"
 
 #define SAMPLE_NS 20000000ULL
 #define FREEZE_TRIES 64		/* grace periods until no straggler reports any more */
 #define STRAGGLER_US 30000	/* some time slices */
 #define CHUNK 256		/* elements between two looks at the reports */
-
-/* Distinct keys, in the order they came; a hash table of indices finds them. */
-struct keyset {
-	__u32 key_size, count, capacity;
-	char *keys;
-	__u32 *slots;		/* index + 1; 2 * capacity of them */
-};
 
 static const char *const programs[] = {
 	"upgrade_mark_update", "upgrade_mark_delete", "upgrade_copy", "upgrade_list",
@@ -56,69 +50,6 @@ static __u64 now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-static int keyset_grow(struct keyset *set);
-
-static __u32 *keyset_slot(struct keyset *set, const void *key)
-{
-	__u32 hash = 2166136261;
-
-	for (__u32 i = 0; i < set->key_size; i++)
-		hash = (hash ^ ((const __u8 *)key)[i]) * 16777619;
-	for (hash ^= hash >> 15;; hash++) {
-		__u32 *slot = &set->slots[hash % (2 * set->capacity)];
-
-		if (!*slot || !memcmp(set->keys + (*slot - 1) * (size_t)set->key_size,
-				      key, set->key_size))
-			return slot;
-	}
-}
-
-static int keyset_add(struct keyset *set, const void *key)
-{
-	__u32 *slot;
-
-	if (set->count == set->capacity && keyset_grow(set))
-		return -ENOMEM;
-	slot = keyset_slot(set, key);
-	if (*slot)
-		return 0;
-	memcpy(set->keys + set->count * (size_t)set->key_size, key, set->key_size);
-	*slot = ++set->count;
-	return 0;
-}
-
-static void keyset_clear(struct keyset *set)
-{
-	if (set->count)
-		memset(set->slots, 0, 2 * set->capacity * sizeof(*set->slots));
-	set->count = 0;
-}
-
-static void keyset_free(struct keyset *set)
-{
-	free(set->keys);
-	free(set->slots);
-	*set = (struct keyset){ .key_size = set->key_size };
-}
-
-static int keyset_grow(struct keyset *set)
-{
-	struct keyset more = { .key_size = set->key_size };
-
-	more.capacity = set->capacity ? 2 * set->capacity : 1024;
-	more.keys = malloc(more.capacity * (size_t)more.key_size);
-	more.slots = calloc(2 * (size_t)more.capacity, sizeof(*more.slots));
-	if (!more.keys || !more.slots) {
-		keyset_free(&more);
-		return -ENOMEM;
-	}
-	for (__u32 i = 0; i < set->count; i++)
-		keyset_add(&more, set->keys + i * (size_t)set->key_size);
-	keyset_free(set);
-	*set = more;
-	return 0;
 }
 
 /* Keep the first thing that went wrong. */
@@ -229,8 +160,8 @@ static int run_batches(struct upgrade *u, struct keyset *set, enum upgrade_pass 
 		n = set->count - i < UPGRADE_BATCH ? set->count - i : UPGRADE_BATCH;
 		u->state->batch = n;
 		for (__u32 j = 0; j < n; j++)
-			memcpy(u->batch + j * u->stride,
-			       set->keys + (i + j) * (size_t)set->key_size, set->key_size);
+			memcpy(u->batch + j * u->stride, keyset_key(set, i + j),
+			       set->key_size);
 		err = bpf_prog_test_run_opts(bpf_program__fd(u->prog[BATCH]), &opts);
 		if (err)
 			return fail(u, err, "cannot run upgrade_batch");
@@ -383,11 +314,9 @@ static int watch(struct upgrade *u)
 	int err;
 
 	set_phase(u, UPGRADE_WATCHING);
-	for (int i = MARK_UPDATE; i <= MARK_DELETE; i++) {
-		u->link[i] = bpf_program__attach(u->prog[i]);
-		if (!u->link[i])
-			return fail(u, -errno, "cannot attach %s", programs[i]);
-	}
+	err = attach_markers(u);
+	if (err)
+		return err;
 	sample(u, true);
 	/* Changes that had passed the hook before are over when the copy begins. */
 	err = grace(u) ?: iterate_old(u, UPGRADE_COPY);
@@ -664,12 +593,14 @@ int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
 }
 
 /* What needs the object to be loaded. */
-static int start(struct upgrade *u)
+static int begin(struct upgrade *u, struct upgrade_report *report)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, of_maps);
 	int maps[] = { bpf_map__fd(u->old_map), bpf_map__fd(u->new_map) };
 	struct bpf_map *map;
 
+	memset(report, 0, sizeof(*report));
+	u->report = report;
 	map = bpf_object__find_map_by_name(u->obj, ".data.upgrade");
 	u->state = mmap(NULL, sizeof(*u->state), PROT_READ | PROT_WRITE, MAP_SHARED,
 			bpf_map__fd(map), 0);
@@ -727,20 +658,25 @@ static void detach_markers(struct upgrade *u)
 	}
 }
 
-int upgrade_run(struct upgrade *u, struct upgrade_report *report)
+/* Complete the report, whatever came before; the result of it all. */
+static int end(struct upgrade *u, int err)
 {
-	struct upgrade_report *r = report;
-	__u64 begin = now(), held, switched;
+	fill_in(u);
+	detach_markers(u);
+	return err ?: judge(u);
+}
+
+int upgrade_run(struct upgrade *u, struct upgrade_report *r)
+{
+	__u64 began = now(), held, switched;
 	int err;
 
-	memset(r, 0, sizeof(*r));
-	u->report = r;
-	err = start(u);
+	err = begin(u, r);
 	if (err)
 		return err;
 	err = watch(u);
 	if (err)
-		goto out;
+		return end(u, err);
 	held = now();
 	if (u->opts.hold_writers)
 		u->opts.hold_writers(u->opts.ctx);
@@ -751,15 +687,10 @@ int upgrade_run(struct upgrade *u, struct upgrade_report *report)
 		err = settle(u);
 	if (u->opts.release_writers)
 		u->opts.release_writers(u->opts.ctx);
-	r->watch_ns = switched - begin;
+	r->watch_ns = switched - began;
 	r->hold_ns = now() - held;
 	r->window_ns = r->phase >= UPGRADE_SWITCHED ? now() - switched : 0;
-out:
-	fill_in(u);
-	if (!err)
-		err = judge(u);
-	detach_markers(u);
-	return err;
+	return end(u, err);
 }
 
 /* The new keys of a batch, in the map of upgrade_list_batch, become known. */
@@ -814,15 +745,12 @@ static int list_new(struct upgrade *u)
 	return err ? fail(u, err, "cannot list the new map") : 0;
 }
 
-int upgrade_resume(struct upgrade *u, struct upgrade_report *report)
+int upgrade_resume(struct upgrade *u, struct upgrade_report *r)
 {
-	struct upgrade_report *r = report;
-	__u64 begin = now();
+	__u64 began = now();
 	int err;
 
-	memset(r, 0, sizeof(*r));
-	u->report = r;
-	err = start(u);
+	err = begin(u, r);
 	if (err)
 		return err;
 	r->phase = u->state->phase;
@@ -840,12 +768,8 @@ int upgrade_resume(struct upgrade *u, struct upgrade_report *report)
 		err = list_new(u);
 	if (!err)
 		err = finish(u, 0);
-	r->window_ns = now() - begin;
-	fill_in(u);
-	if (!err)
-		err = judge(u);
-	detach_markers(u);
-	return err;
+	r->window_ns = now() - began;
+	return end(u, err);
 }
 
 void upgrade_close(struct upgrade *u)

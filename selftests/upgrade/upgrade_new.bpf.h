@@ -3,17 +3,7 @@
 #ifndef UPGRADE_NEW_BPF_H
 #define UPGRADE_NEW_BPF_H
 
-#include "upgrade_load.h"
-
-char LICENSE[] SEC("license") = "GPL";
-
-/* The tests set type, flags and size before they load it. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct old_value);
-} old_map SEC(".maps");
+#include "upgrade_event.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -21,14 +11,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct new_value);
 } new_map SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, LOAD_WRITERS);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct load_request);
-} requests SEC(".maps");
 
 static __always_inline void convert_key(const __u32 *old, __u32 *new)
 {

@@ -4,17 +4,13 @@
  * changes, and the judge sees it. Were it otherwise, a judge that finds nothing
  * with the library would prove nothing.
  */
-#include <sys/mman.h>
-#include <unistd.h>
-#include "traced.h"
-#include "upgrade_writers.h"
+#include "upgrade_run.h"
 #include "upgrade_naive.skel.h"
-#include "upgrade_old.skel.h"
 
 FIXTURE(naive)
 {
+	struct run run;
 	struct load *load;
-	struct upgrade_old *old;
 	struct upgrade_naive *new;
 };
 
@@ -28,31 +24,23 @@ MAP_KIND_VARIANTS(naive);
 FIXTURE_SETUP(naive)
 {
 	const struct map_kind *kind = &variant->kind;
-	struct load *load = calloc(1, sizeof(*load));
+	struct load *load = run_alloc_load();
 
-	ASSERT_NE(NULL, load);
+	ASSERT_NE(MAP_FAILED, load);
 	libbpf_set_print(quiet);
 	ASSERT_EQ(LOAD_CPUS, libbpf_num_possible_cpus());
 	self->load = load;
-	self->old = upgrade_old__open();
+	self->run.load = load;
+	run_open_old(_metadata, &self->run, kind);
 	self->new = upgrade_naive__open();
-	ASSERT_NE(NULL, self->old);
 	ASSERT_NE(NULL, self->new);
-	ASSERT_EQ(0, load_shape(load, self->old->maps.old_map, kind->type, kind->flags, false));
 	ASSERT_EQ(0, load_shape(load, self->new->maps.new_map, kind->type, kind->flags, true));
-	ASSERT_EQ(0, upgrade_old__load(self->old));
-	load->old_fd = bpf_map__fd(self->old->maps.old_map);
 	ASSERT_EQ(0, bpf_map__reuse_fd(self->new->maps.old_map, load->old_fd));
 	ASSERT_EQ(0, bpf_map__reuse_fd(self->new->maps.requests,
-				       bpf_map__fd(self->old->maps.requests)));
+				       bpf_map__fd(self->run.old->maps.requests)));
 	self->new->rodata->percpu = kind->percpu;
 	ASSERT_EQ(0, upgrade_naive__load(self->new));
 	load->new_fd = bpf_map__fd(self->new->maps.new_map);
-	load->requests = mmap(NULL, LOAD_WRITERS * sizeof(*load->requests),
-			      PROT_READ | PROT_WRITE, MAP_SHARED,
-			      bpf_map__fd(self->old->maps.requests), 0);
-	ASSERT_NE(MAP_FAILED, load->requests);
-	ASSERT_EQ(0, upgrade_old__attach(self->old));
 	ASSERT_EQ(0, load_start(load));
 	load_wait(load, 2000);
 }
@@ -60,8 +48,8 @@ FIXTURE_SETUP(naive)
 FIXTURE_TEARDOWN(naive)
 {
 	upgrade_naive__destroy(self->new);
-	upgrade_old__destroy(self->old);
-	free(self->load);
+	run_close_old(&self->run);
+	munmap(self->load, sizeof(*self->load));
 }
 
 static void attach(struct __test_metadata *_metadata, FIXTURE_DATA(naive) *self,
@@ -121,7 +109,7 @@ static void switch_and_judge(struct __test_metadata *_metadata, FIXTURE_DATA(nai
 
 	load_hold(load);
 	self->new->bss->active = 1;
-	upgrade_old__detach(self->old);
+	upgrade_old__detach(self->run.old);
 	bpf_link__destroy(self->new->links.mirror_update);
 	bpf_link__destroy(self->new->links.mirror_delete);
 	self->new->links.mirror_update = NULL;

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The new version, with the library. */
-#include "vmlinux.h"
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
 #include "upgrade_new.bpf.h"
 
 #define UPGRADE_OLD_MAP old_map
@@ -33,7 +30,7 @@ static long new_op(__u32 i, struct load_request **request)
 	if (op->kind == LOAD_READ) {
 		upgrade_before_read(&key);
 		found = bpf_map_lookup_elem(&new_map, &key);
-		err = found ? (long)found->stamp : -2; /* -ENOENT */
+		err = found ? (long)found->stamp : -ENOENT;
 	} else if (op->kind == LOAD_DELETE) {
 		err = upgrade_delete_elem(&key);
 	} else if (op->flags == BPF_ANY && (op->stamp & 1)) {
@@ -49,10 +46,8 @@ static long new_op(__u32 i, struct load_request **request)
 SEC("fentry/__x64_sys_getpgid")
 int BPF_PROG(new_event, const struct pt_regs *regs)
 {
-	__u32 writer = regs->di - LOAD_MAGIC;
-	struct load_request *r;
+	struct load_request *r = request_of(regs);
 
-	r = bpf_map_lookup_elem(&requests, &writer);
 	if (r && upgrade_active())
 		bpf_loop(r->count, new_op, &r, 0);
 	return 0;

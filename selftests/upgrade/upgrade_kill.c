@@ -4,7 +4,7 @@
 #include <sys/wait.h>
 #include "upgrade_run.h"
 
-#define KILLS 3
+#define KILLS 10
 
 /* Programs of that name, as bpf_prog_info has it: cut off after 15 characters. */
 static int programs_named(const char *name)
@@ -103,7 +103,7 @@ FIXTURE_TEARDOWN(killed)
 	munmap(self->run.load, sizeof(*self->run.load));
 }
 
-TEST_F_TIMEOUT(killed, before_the_switch, 55)
+TEST_F_TIMEOUT(killed, before_the_switch, SECONDS)
 {
 	struct run *run = &self->run;
 	struct upgrade_report report;

@@ -3,9 +3,6 @@
  * The new version without the library, in the two ways that suggest themselves:
  * copy the map and switch; or mirror each change, copy the rest, and switch.
  */
-#include "vmlinux.h"
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
 #include "upgrade_new.bpf.h"
 
 const volatile bool percpu;
@@ -27,7 +24,7 @@ static long new_op(__u32 i, struct load_request **request)
 	value.check = LOAD_CHECK(op->stamp);
 	if (op->kind == LOAD_READ) {
 		found = bpf_map_lookup_elem(&new_map, &key);
-		err = found ? (long)found->stamp : -2; /* -ENOENT */
+		err = found ? (long)found->stamp : -ENOENT;
 	} else if (op->kind == LOAD_DELETE) {
 		err = bpf_map_delete_elem(&new_map, &key);
 	} else {
@@ -40,10 +37,8 @@ static long new_op(__u32 i, struct load_request **request)
 SEC("fentry/__x64_sys_getpgid")
 int BPF_PROG(new_event, const struct pt_regs *regs)
 {
-	__u32 writer = regs->di - LOAD_MAGIC;
-	struct load_request *r;
+	struct load_request *r = request_of(regs);
 
-	r = bpf_map_lookup_elem(&requests, &writer);
 	if (r && active)
 		bpf_loop(r->count, new_op, &r, 0);
 	return 0;

@@ -71,7 +71,7 @@ static void upgrade_once(struct __test_metadata *_metadata, FIXTURE_DATA(upgrade
 	run_close_old(run);
 }
 
-TEST_F_TIMEOUT(upgrade, nothing_lost, 55)
+TEST_F_TIMEOUT(upgrade, nothing_lost, SECONDS)
 {
 	struct total *t = &self->total;
 

@@ -1,27 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The version that is replaced; it knows nothing of upgrades. */
-#include "vmlinux.h"
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-#include "upgrade_load.h"
-
-char LICENSE[] SEC("license") = "GPL";
-
-/* The tests set type, flags and size before they load it. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, LOAD_KEYS);
-	__type(key, __u32);
-	__type(value, struct old_value);
-} old_map SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, LOAD_WRITERS);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct load_request);
-} requests SEC(".maps");
+#include "upgrade_event.bpf.h"
 
 static long old_op(__u32 i, struct load_request **request)
 {
@@ -37,7 +16,7 @@ static long old_op(__u32 i, struct load_request **request)
 	key = op->key;
 	if (op->kind == LOAD_READ) {
 		found = bpf_map_lookup_elem(&old_map, &key);
-		err = found ? (long)found->stamp : -2; /* -ENOENT */
+		err = found ? (long)found->stamp : -ENOENT;
 	} else if (op->kind == LOAD_DELETE) {
 		err = bpf_map_delete_elem(&old_map, &key);
 	} else {
@@ -51,10 +30,8 @@ static long old_op(__u32 i, struct load_request **request)
 SEC("fentry/__x64_sys_getpgid")
 int BPF_PROG(old_event, const struct pt_regs *regs)
 {
-	__u32 writer = regs->di - LOAD_MAGIC;
-	struct load_request *r;
+	struct load_request *r = request_of(regs);
 
-	r = bpf_map_lookup_elem(&requests, &writer);
 	if (r)
 		bpf_loop(r->count, old_op, &r, 0);
 	return 0;

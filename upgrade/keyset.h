@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Distinct keys, in the order they came; a hash table of indices finds them. */
+#ifndef KEYSET_H
+#define KEYSET_H
+
+#include <stddef.h>
+#include <linux/types.h>
+
+struct keyset {
+	__u32 key_size, count, capacity;
+	char *keys;
+	__u32 *slots;		/* index + 1; 2 * capacity of them */
+};
+
+/* Add a key that is not there yet. 0 or -ENOMEM. */
+int keyset_add(struct keyset *set, const void *key);
+
+/* Remove all keys; keyset_free() gives back the memory as well. */
+void keyset_clear(struct keyset *set);
+void keyset_free(struct keyset *set);
+
+static inline const void *keyset_key(const struct keyset *set, __u32 i)
+{
+	return set->keys + i * (size_t)set->key_size;
+}
+
+#endif /* KEYSET_H */
