@@ -24,6 +24,7 @@ enum upgrade_pass {
 	UPGRADE_MARKED,		/* the old map is frozen: reported before that */
 	UPGRADE_FULL,		/* frozen: all keys of either map */
 	UPGRADE_CHECK,		/* proof: count differences, change nothing */
+	UPGRADE_CHECK_GONE,	/* proof: only for keys that the old map lacks */
 	UPGRADE_PASSES,
 };
 
@@ -63,6 +64,7 @@ struct upgrade_state {
 	__u64 missing;
 	__u64 stale;
 	__u64 resurrected;
+	__u64 late;		/* reports after the new map was complete */
 
 	__u64 visited[UPGRADE_PASSES];	/* elements compared */
 	__u64 changed[UPGRADE_PASSES];	/* elements written or deleted */

@@ -12,7 +12,8 @@
  *   upgrade_convert_value(const UPGRADE_OLD_VALUE *, UPGRADE_NEW_VALUE *);
  *
  * Different old keys have to give different new keys, and upgrade_revert_key()
- * the old one again. What they write to is all zero before. The maps have
+ * the old one again. Of a new key that no old key becomes, it may make anything.
+ * What they write to is all zero before. The maps have
  * static sizes; the old one is declared with max_entries 1 and gets the running
  * map when upgrade_open() is called before load. Without that call nothing of
  * the library is active, and the verifier removes it from the programs.
@@ -206,6 +207,12 @@ static __always_inline void *upgrade_new_slot(const UPGRADE_NEW_KEY *key, __u32 
 	       bpf_map_lookup_elem(&UPGRADE_NEW_MAP, key);
 }
 
+/* A lookup can miss an element that is being replaced, so absence takes two. */
+static __always_inline void *upgrade_find_old(const UPGRADE_OLD_KEY *key, __u32 cpu)
+{
+	return upgrade_old_slot(key, cpu) ?: upgrade_old_slot(key, cpu);
+}
+
 /*
  * Read the old value and convert it into s->new; false: there is none. An
  * element may be freed and used for another key while it is read, so read until
@@ -214,11 +221,11 @@ static __always_inline void *upgrade_new_slot(const UPGRADE_NEW_KEY *key, __u32 
 static __always_inline bool upgrade_read_old(const UPGRADE_OLD_KEY *key, __u32 cpu,
 					     struct upgrade_stripe *s)
 {
-	void *slot = upgrade_old_slot(key, cpu), *again;
+	void *slot = upgrade_find_old(key, cpu), *again;
 
 	for (int i = 0; i < UPGRADE_READS && slot; i++) {
 		bpf_probe_read_kernel(&s->old, sizeof(s->old), slot);
-		again = upgrade_old_slot(key, cpu);
+		again = upgrade_find_old(key, cpu);
 		if (again == slot) {
 			bpf_probe_read_kernel(&s->again, sizeof(s->again), again);
 			if (upgrade_equal(&s->old, &s->again, sizeof(s->old)))
@@ -233,6 +240,13 @@ static __always_inline bool upgrade_read_old(const UPGRADE_OLD_KEY *key, __u32 c
 	return true;
 }
 
+static __always_inline void upgrade_note_created(const UPGRADE_OLD_KEY *old_key)
+{
+	if (bpf_ringbuf_output(&upgrade_created, (void *)old_key, sizeof(*old_key),
+			       BPF_RB_NO_WAKEUP))
+		__sync_fetch_and_add(&upgrade.unlisted, 1);
+}
+
 /* Write s->new to the element, which may have to be made for that. */
 static __always_inline bool upgrade_write_new(const UPGRADE_OLD_KEY *old_key,
 					      const UPGRADE_NEW_KEY *key,
@@ -243,10 +257,8 @@ static __always_inline bool upgrade_write_new(const UPGRADE_OLD_KEY *old_key,
 		__sync_fetch_and_add(&upgrade.write_errors, 1);
 		return false;
 	}
-	if (create && pass >= UPGRADE_REFRESH &&
-	    bpf_ringbuf_output(&upgrade_created, (void *)old_key, sizeof(*old_key),
-			       BPF_RB_NO_WAKEUP))
-		__sync_fetch_and_add(&upgrade.unlisted, 1);
+	if (create && pass >= UPGRADE_REFRESH)
+		upgrade_note_created(old_key);
 	return true;
 }
 
@@ -260,7 +272,7 @@ static __always_inline bool upgrade_sync_one(const UPGRADE_OLD_KEY *old_key,
 	if (!there) {
 		if (!new)
 			return false;
-		if (pass == UPGRADE_CHECK)
+		if (pass >= UPGRADE_CHECK)
 			__sync_fetch_and_add(&upgrade.resurrected, 1);
 		else
 			bpf_map_delete_elem(&UPGRADE_NEW_MAP, key);
@@ -268,7 +280,7 @@ static __always_inline bool upgrade_sync_one(const UPGRADE_OLD_KEY *old_key,
 	}
 	if (new && upgrade_equal(new, &s->new, sizeof(s->new)))
 		return false;
-	if (pass == UPGRADE_CHECK)
+	if (pass >= UPGRADE_CHECK)
 		__sync_fetch_and_add(new ? &upgrade.stale : &upgrade.missing, 1);
 	else
 		upgrade_write_new(old_key, key, s, !new, pass);
@@ -284,14 +296,14 @@ static __always_inline bool upgrade_sync_percpu(const UPGRADE_OLD_KEY *old_key,
 						struct upgrade_stripe *s, __u64 owned,
 						__u32 pass)
 {
-	bool there = upgrade_old_slot(old_key, 0);
+	bool there = upgrade_find_old(old_key, 0);
 	void *new = upgrade_new_slot(key, 0);
 	bool changed = false;
 
 	if (!there && !owned) {
 		if (!new)
 			return false;
-		if (pass == UPGRADE_CHECK)
+		if (pass >= UPGRADE_CHECK)
 			__sync_fetch_and_add(&upgrade.resurrected, 1);
 		else
 			bpf_map_delete_elem(&UPGRADE_NEW_MAP, key);
@@ -300,7 +312,7 @@ static __always_inline bool upgrade_sync_percpu(const UPGRADE_OLD_KEY *old_key,
 	if (!new) {
 		if (owned)
 			return false;
-		if (pass == UPGRADE_CHECK) {
+		if (pass >= UPGRADE_CHECK) {
 			__sync_fetch_and_add(&upgrade.missing, 1);
 			return true;
 		}
@@ -320,11 +332,14 @@ static __always_inline bool upgrade_sync_percpu(const UPGRADE_OLD_KEY *old_key,
 		if (upgrade_equal(new, &s->new, sizeof(s->new)))
 			continue;
 		changed = true;
-		if (pass == UPGRADE_CHECK)
+		if (pass >= UPGRADE_CHECK)
 			__sync_fetch_and_add(&upgrade.stale, 1);
 		else
 			upgrade_store(new, &s->new, sizeof(s->new));
 	}
+	/* The element may be the new version's, which notes nothing. */
+	if (changed && owned && pass < UPGRADE_CHECK)
+		upgrade_note_created(old_key);
 	return changed;
 }
 
@@ -339,6 +354,8 @@ upgrade_sync(const UPGRADE_OLD_KEY *old_key, const UPGRADE_NEW_KEY *key,
 	bool changed;
 
 	if (owned == UPGRADE_ALL || pass >= UPGRADE_PASSES)
+		return 0;
+	if (pass == UPGRADE_CHECK_GONE && upgrade_find_old(old_key, 0))
 		return 0;
 	if (upgrade_config.percpu)
 		changed = upgrade_sync_percpu(old_key, key, s, owned, pass);
@@ -376,6 +393,21 @@ enum upgrade_op {
 	UPGRADE_READ, UPGRADE_WRITE, UPGRADE_FORGET, UPGRADE_UPDATE, UPGRADE_DELETE,
 };
 
+/* The old key that becomes this new one; false: none does. */
+static __always_inline bool upgrade_revert(const UPGRADE_NEW_KEY *key,
+					   UPGRADE_OLD_KEY *old_key)
+{
+	UPGRADE_NEW_KEY again = {0};
+	__u8 differ = 0;
+
+	upgrade_revert_key(key, old_key);
+	upgrade_convert_key(old_key, &again);
+	/* Byte by byte, for the stack is not aligned to more than the type is. */
+	for (__u32 i = 0; i < sizeof(again); i++)
+		differ |= ((const __u8 *)key)[i] ^ ((__u8 *)&again)[i];
+	return !differ;
+}
+
 /* The operation itself, for the two that are one: 0 or a negative errno. */
 static __always_inline long upgrade_plain(const UPGRADE_NEW_KEY *key,
 					  const UPGRADE_NEW_VALUE *value, __u64 flags,
@@ -404,11 +436,11 @@ static __always_inline long upgrade_do(const UPGRADE_NEW_KEY *key,
 	phase = upgrade_phase();
 	if (phase != UPGRADE_SWITCHED && (phase != UPGRADE_SETTLED || op == UPGRADE_READ))
 		return upgrade_plain(key, value, flags, op);
+	if (!upgrade_revert(key, &old_key))
+		return upgrade_plain(key, value, flags, op);
 	s = upgrade_lock(key, &irq);
 	if (!s)
 		return upgrade_plain(key, value, flags, op);
-
-	upgrade_revert_key(key, &old_key);
 	if (phase == UPGRADE_SWITCHED)
 		upgrade_sync(&old_key, key, s, upgrade_owner(key), UPGRADE_REFRESH);
 	err = upgrade_plain(key, value, flags, op);

@@ -13,6 +13,7 @@
 #include "upgrade.h"
 
 #define SAMPLE_NS 20000000ULL
+#define COPY_TRIES 4		/* more, where the new map refuses elements */
 #define FREEZE_TRIES 64		/* grace periods until no straggler reports any more */
 #define STRAGGLER_US 30000	/* some time slices */
 #define CHUNK 256		/* elements between two looks at the reports */
@@ -32,7 +33,7 @@ struct upgrade {
 	struct bpf_map *old_map, *new_map;
 	struct bpf_program *prog[PROGRAMS];
 	struct bpf_link *link[PROGRAMS];
-	struct ring_buffer *rings;
+	struct ring_buffer *marks, *created;
 	struct keyset dirty;		/* reported, not reconciled yet */
 	struct keyset known;		/* may be in the new map */
 	char *batch;			/* the map of upgrade_batch, mapped */
@@ -125,28 +126,42 @@ static int on_created(void *ctx, void *key, size_t size)
 	return 0;
 }
 
-/* Take what the ring holds by now, roughly: it fills while it is read. */
-static int drain(struct upgrade *u)
+/* Take what a ring holds by now, roughly: it may fill while it is read. */
+static int consume(struct upgrade *u, struct ring_buffer *ring)
 {
-	int err = ring_buffer__consume_n(u->rings, u->opts.marks_size / 16);
+	int n = ring_buffer__consume_n(ring, u->opts.marks_size / 16);
 
-	sample(u, false);
-	if (err < 0)
-		return fail(u, err, "cannot read the ring of reports");
-	return u->out_of_memory ? fail(u, -ENOMEM, "no memory for keys") : 0;
+	if (n < 0)
+		return fail(u, n, "cannot read a ring of keys");
+	return u->out_of_memory ? fail(u, -ENOMEM, "no memory for keys") : n;
 }
 
-/* Take all of it: only when the old map is frozen, or nearly so. */
+static int drain(struct upgrade *u)
+{
+	int n = consume(u, u->marks);
+
+	sample(u, false);
+	return n < 0 ? n : 0;
+}
+
+static int drain_created(struct upgrade *u)
+{
+	int n = consume(u, u->created);
+
+	return n < 0 ? n : 0;
+}
+
+/* Take all of both: only when the old map is frozen, or nearly so. */
 static int drain_all(struct upgrade *u)
 {
-	int err;
+	int n;
 
 	do {
-		err = ring_buffer__consume_n(u->rings, u->opts.marks_size / 16);
-	} while (err > 0);
-	if (err < 0)
-		return fail(u, err, "cannot read the ring of reports");
-	return u->out_of_memory ? fail(u, -ENOMEM, "no memory for keys") : 0;
+		n = consume(u, u->marks);
+	} while (n > 0);
+	while (!n && (n = consume(u, u->created)) > 0)
+		n = 0;
+	return n;
 }
 
 /* Have the kernel compare these keys' elements. */
@@ -165,6 +180,9 @@ static int run_batches(struct upgrade *u, struct keyset *set, enum upgrade_pass 
 		err = bpf_prog_test_run_opts(bpf_program__fd(u->prog[BATCH]), &opts);
 		if (err)
 			return fail(u, err, "cannot run upgrade_batch");
+		err = drain_created(u);
+		if (err)
+			return err;
 		sample(u, false);
 	}
 	return 0;
@@ -202,7 +220,7 @@ static int iterate(struct upgrade *u, int prog,
 
 static int on_copied(struct upgrade *u, const char *data, size_t size)
 {
-	return u->frozen ? 0 : drain(u);
+	return u->frozen ? drain_created(u) : drain(u);
 }
 
 static int on_listed(struct upgrade *u, const char *data, size_t size)
@@ -272,6 +290,13 @@ static __u64 misses(struct bpf_program *prog)
 	return info.recursion_misses;
 }
 
+/* Grows with each change of the old map, whether or not a marker could run. */
+static __u64 reports(struct upgrade *u)
+{
+	return u->state->reported + misses(u->prog[MARK_UPDATE]) +
+	       misses(u->prog[MARK_DELETE]);
+}
+
 static bool ours(struct upgrade *u, struct bpf_program *prog)
 {
 	for (int i = 0; i < PROGRAMS; i++)
@@ -327,6 +352,11 @@ static int watch(struct upgrade *u)
 		return fail(u, err, "cannot attach the new version");
 	/* Now each event runs the new version first, which does nothing yet. */
 	err = grace(u) ?: reconcile_until_quiet(u);
+	/* A full map refuses a key until the copy has seen which one is gone. */
+	for (int i = 0; !err && u->state->write_errors && i < COPY_TRIES; i++) {
+		u->state->write_errors = 0;
+		err = iterate_old(u, UPGRADE_COPY) ?: reconcile_until_quiet(u);
+	}
 	if (!err && u->state->write_errors)
 		err = fail(u, -E2BIG, "the new map refused %llu elements",
 			   u->state->write_errors);
@@ -341,9 +371,9 @@ static int freeze(struct upgrade *u)
 
 	u->frozen = true;
 	for (int i = 0; i < FREEZE_TRIES; i++) {
-		reported = u->state->reported;
+		reported = reports(u);
 		err = grace(u) ?: drain_all(u);
-		if (err || u->state->reported == reported)
+		if (err || reports(u) == reported)
 			return err;
 	}
 	return fail(u, -EBUSY, "somebody still changes the old map");
@@ -356,7 +386,7 @@ static int complete(struct upgrade *u, __u64 *reported)
 	int err;
 
 	for (int i = 0; i < FREEZE_TRIES; i++) {
-		*reported = u->state->reported;
+		*reported = reports(u);
 		before = changed[UPGRADE_FULL];
 		err = reconcile(u, UPGRADE_MARKED);
 		if (!err && !u->no_delete)
@@ -365,7 +395,7 @@ static int complete(struct upgrade *u, __u64 *reported)
 			err = iterate_old(u, UPGRADE_FULL);
 		if (!err)
 			err = drain_all(u);
-		if (err || u->state->reported == *reported)
+		if (err || reports(u) == *reported)
 			return err;
 		/* A straggler: an event held up between the two versions. */
 		u->report->stragglers++;
@@ -379,7 +409,7 @@ static int complete(struct upgrade *u, __u64 *reported)
 }
 
 /* Both maps at rest, but for what the new version owns: compare. */
-static int prove(struct upgrade *u, __u64 reported)
+static int prove(struct upgrade *u)
 {
 	struct upgrade_report *r = u->report;
 	int err = iterate_old(u, UPGRADE_CHECK);
@@ -387,11 +417,7 @@ static int prove(struct upgrade *u, __u64 reported)
 	r->keys = u->state->keys;
 	r->kept = u->state->kept;
 	if (!err && !u->no_delete)
-		err = drain_all(u) ?: run_batches(u, &u->known, UPGRADE_CHECK);
-	r->missing = u->state->missing;
-	r->stale = u->state->stale;
-	r->resurrected = u->state->resurrected;
-	r->late = u->state->reported - reported;
+		err = drain_all(u) ?: run_batches(u, &u->known, UPGRADE_CHECK_GONE);
 	return err;
 }
 
@@ -408,11 +434,12 @@ static int finish(struct upgrade *u, int first)
 
 	/* Who saw the phase before may be about to copy: its value is right. */
 	set_phase(u, UPGRADE_SETTLED);
-	err = grace(u) ?: prove(u, reported);
+	err = grace(u) ?: prove(u);
 	first = first ?: err;
 	/* Nobody copies any more, so nobody needs to know who owns what. */
 	err = grace(u);
 	first = first ?: err;
+	u->state->late = reports(u) - reported;
 	set_phase(u, UPGRADE_DONE);
 	return first;
 }
@@ -446,6 +473,10 @@ static void fill_in(struct upgrade *u)
 	struct upgrade_report *r = u->report;
 	struct upgrade_state *s = u->state;
 
+	r->missing = s->missing;
+	r->stale = s->stale;
+	r->resurrected = s->resurrected;
+	r->late = s->late;
 	r->changes = s->reported;
 	r->copied = s->changed[UPGRADE_COPY];
 	r->reconciled = s->changed[UPGRADE_RECONCILE];
@@ -485,6 +516,18 @@ static bool is_percpu(__u32 type)
 	       type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
 
+/* libbpf sets the flag when it loads the program; before, its section tells. */
+static bool is_sleepable(const struct bpf_program *prog)
+{
+	const char *section = bpf_program__section_name(prog);
+	size_t kind = strcspn(section, "/");
+
+	if (bpf_program__type(prog) == BPF_PROG_TYPE_SYSCALL)
+		return false;
+	return (bpf_program__flags(prog) & BPF_F_SLEEPABLE) ||
+	       (kind > 2 && !strncmp(section + kind - 2, ".s", 2));
+}
+
 /* Whether the two maps are what the library, and the object, can deal with. */
 static int check_maps(struct upgrade *u, const struct upgrade_config *config)
 {
@@ -520,9 +563,7 @@ static int check_maps(struct upgrade *u, const struct upgrade_config *config)
 	if (is_percpu(type) && libbpf_num_possible_cpus() > 64)
 		return refuse(-E2BIG, "more than 64 CPUs");
 	bpf_object__for_each_program(prog, u->obj)
-		if (bpf_program__autoload(prog) &&
-		    bpf_program__type(prog) != BPF_PROG_TYPE_SYSCALL &&
-		    (bpf_program__flags(prog) & BPF_F_SLEEPABLE))
+		if (bpf_program__autoload(prog) && is_sleepable(prog))
 			return refuse(-EINVAL, "%s is sleepable", bpf_program__name(prog));
 	u->no_delete = is_array(type);
 	return 0;
@@ -555,6 +596,8 @@ static int prepare(struct upgrade *u)
 	u->stride = (config->old_key_size + 7) / 8 * 8;
 	if (!u->opts.marks_size)
 		u->opts.marks_size = 1 << 20;
+	if (!u->opts.created_size)
+		u->opts.created_size = 1 << 20;
 	if (!u->opts.max_owned)
 		u->opts.max_owned = 2 * bpf_map__max_entries(u->new_map);
 	u->opts.quiet_keys = u->opts.quiet_keys ?: 64;
@@ -567,7 +610,7 @@ static int prepare(struct upgrade *u)
 	}
 	return bpf_map__reuse_fd(u->old_map, u->opts.old_map_fd) ?:
 	       set_size(u->obj, "upgrade_marks", u->opts.marks_size) ?:
-	       set_size(u->obj, "upgrade_created", u->opts.marks_size) ?:
+	       set_size(u->obj, "upgrade_created", u->opts.created_size) ?:
 	       set_size(u->obj, "upgrade_owned", u->opts.max_owned);
 }
 
@@ -618,9 +661,10 @@ static int begin(struct upgrade *u, struct upgrade_report *report)
 		return fail(u, u->outer_fd, "cannot create a map of maps");
 
 	map = bpf_object__find_map_by_name(u->obj, "upgrade_marks");
-	u->rings = ring_buffer__new(bpf_map__fd(map), on_mark, u, NULL);
+	u->marks = ring_buffer__new(bpf_map__fd(map), on_mark, u, NULL);
 	map = bpf_object__find_map_by_name(u->obj, "upgrade_created");
-	if (!u->rings || ring_buffer__add(u->rings, bpf_map__fd(map), on_created, u))
+	u->created = ring_buffer__new(bpf_map__fd(map), on_created, u, NULL);
+	if (!u->marks || !u->created)
 		return fail(u, -errno, "cannot read the rings");
 
 	for (int i = COPY; i <= LIST; i++) {
@@ -679,14 +723,17 @@ int upgrade_run(struct upgrade *u, struct upgrade_report *r)
 		return end(u, err);
 	held = now();
 	if (u->opts.hold_writers)
-		u->opts.hold_writers(u->opts.ctx);
+		err = u->opts.hold_writers(u->opts.ctx);
+	if (err)
+		fail(u, err, "cannot hold the writers");
 	/* Nobody but us writes the new map, so the list is exact. */
-	err = drain(u) ?: reconcile(u, UPGRADE_RECONCILE) ?: iterate(u, LIST, on_listed);
+	err = err ?: drain(u) ?: reconcile(u, UPGRADE_RECONCILE) ?:
+	      iterate(u, LIST, on_listed);
 	switched = now();
 	if (!err)
 		err = settle(u);
 	if (u->opts.release_writers)
-		u->opts.release_writers(u->opts.ctx);
+		u->opts.release_writers(u->opts.ctx, r->phase >= UPGRADE_SWITCHED);
 	r->watch_ns = switched - began;
 	r->hold_ns = now() - held;
 	r->window_ns = r->phase >= UPGRADE_SWITCHED ? now() - switched : 0;
@@ -755,7 +802,7 @@ int upgrade_resume(struct upgrade *u, struct upgrade_report *r)
 		return err;
 	r->phase = u->state->phase;
 	if (r->phase == UPGRADE_DONE)
-		return 0;
+		return end(u, 0);
 	if (r->phase < UPGRADE_SWITCHED)
 		return fail(u, -EINVAL, "not switched, so nothing to resume");
 	/* What was listed died with who listed it; so list again, then forget. */
@@ -778,7 +825,8 @@ void upgrade_close(struct upgrade *u)
 		return;
 	for (int i = 0; i < PROGRAMS; i++)
 		bpf_link__destroy(u->link[i]);
-	ring_buffer__free(u->rings);
+	ring_buffer__free(u->marks);
+	ring_buffer__free(u->created);
 	if (u->state && u->state != MAP_FAILED)
 		munmap(u->state, sizeof(*u->state));
 	if (u->batch && u->batch != MAP_FAILED)

@@ -35,16 +35,20 @@ struct upgrade_opts {
 	/*
 	 * Hold back the processes that change the old map by system calls:
 	 * return when none of them has an operation under way and none will
-	 * begin one. From release_writers() on they use the new map, in the new
-	 * layout. NULL: there are none.
+	 * begin one; 0 or a negative errno, which ends the upgrade. From
+	 * release_writers() on they use the new map in the new layout if
+	 * `switched`, and go on with the old one if not. It is called whatever
+	 * hold_writers() returned. NULL: there are none.
 	 */
-	void (*hold_writers)(void *ctx);
-	void (*release_writers)(void *ctx);
+	int (*hold_writers)(void *ctx);
+	void (*release_writers)(void *ctx, bool switched);
 
 	void (*sample)(void *ctx, const struct upgrade_sample *sample);	/* or NULL */
 	void *ctx;
 
 	__u32 marks_size;	/* bytes of the ring of reports; default 1 MiB */
+	__u32 created_size;	/* bytes of the ring of keys that come into the new map
+				 * in the window; default 1 MiB */
 	__u32 max_owned;	/* keys the new version may write in the window;
 				 * default: twice the new map's max_entries */
 	__u32 quiet_keys;	/* so few keys in a pass are quiet; default 64 */
@@ -120,6 +124,8 @@ int upgrade_run(struct upgrade *upgrade, struct upgrade_report *report);
  * Until this is done, the new version copies what it looks at, and each key that
  * it changes takes room in a map of opts.max_owned: if that was too small, the
  * report says so (own_failures). -EINVAL: the upgrade had not come to the switch.
+ * missed_events counts from the switch on and died with who counted; if the proof
+ * was over, it is not repeated, and what it found is told again.
  */
 int upgrade_resume(struct upgrade *upgrade, struct upgrade_report *report);
 

@@ -3,7 +3,8 @@
  * Whether the new map holds what the writers wrote; knows nothing of how it was
  * upgraded. An operation may have been the last on a key, in an order that
  * agrees with real time, if no other one began after it had ended. What the map
- * holds has to come from one of those.
+ * holds has to come from one of those. What only the old version did while both
+ * ran may have been the last as well, but need not, so it excludes nothing.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,34 +16,43 @@
 
 /* Operations that may have been the last: on a key, or on a slot of it. */
 struct last {
-	const struct record *record[LOAD_WRITERS + 1];
+	const struct record *record[2 * (LOAD_WRITERS + 1)];
 	int count;
 	bool none;		/* nobody ever wrote it */
 	bool new;		/* one of them is the new version's */
 	bool deleted, written;	/* a deletion, an update is among them */
 };
 
+static const struct record *record_of(const struct history *h, int slot)
+{
+	return slot < 0 ? &h->key : &h->slot[slot];
+}
+
+static void add_last(struct last *last, const struct record *r, __u64 begin)
+{
+	if (!r->start || r->end < begin)
+		return;
+	last->record[last->count++] = r;
+	last->new |= r->new;
+	last->deleted |= r->deleted;
+	last->written |= !r->deleted;
+}
+
 static struct last find_last(const struct load *load, __u32 key, int slot)
 {
-	const struct record *r[LOAD_WRITERS + 1];
 	struct last last = {};
 	__u64 begin = 0;
 
 	for (int i = 0; i <= LOAD_WRITERS; i++) {
-		const struct history *h = &load->writer[i].history[key];
+		const struct record *r = record_of(&load->writer[i].history[key], slot);
 
-		r[i] = slot < 0 ? &h->key : &h->slot[slot];
-		if (r[i]->start > begin)
-			begin = r[i]->start;
+		if (r->start > begin)
+			begin = r->start;
 	}
 	last.none = !begin;
 	for (int i = 0; i <= LOAD_WRITERS; i++) {
-		if (!r[i]->start || r[i]->end < begin)
-			continue;
-		last.record[last.count++] = r[i];
-		last.new |= r[i]->new;
-		last.deleted |= r[i]->deleted;
-		last.written |= !r[i]->deleted;
+		add_last(&last, record_of(&load->writer[i].history[key], slot), begin);
+		add_last(&last, record_of(&load->writer[i].maybe[key], slot), begin);
 	}
 	return last;
 }

@@ -34,10 +34,9 @@ static int programs_left(void)
 }
 
 /* Up to the last moment before the switch, and there until the signal comes. */
-static void wait_for_the_end(void *ctx)
+static int wait_for_the_end(void *ctx)
 {
-	while (true)
-		pause();
+	return pause();
 }
 
 static void start_and_kill(struct __test_metadata *_metadata, struct run *run,
@@ -56,7 +55,7 @@ static void start_and_kill(struct __test_metadata *_metadata, struct run *run,
 		_exit(1);
 	}
 	/* It takes long to load; the upgrade itself begins right after that. */
-	for (int i = 0; i < 2000 && !programs_named("new_event"); i++)
+	for (int i = 0; i < 6000 && !programs_named("new_event"); i++)
 		usleep(10000);
 	EXPECT_EQ(3, programs_left());
 	usleep(ms * 1000);

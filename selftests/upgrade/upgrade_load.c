@@ -78,7 +78,7 @@ TEST_F_TIMEOUT(upgrade, nothing_lost, SECONDS)
 	while ((t->changes < CHANGES || t->upgrades < UPGRADES) && __test_passed(_metadata))
 		upgrade_once(_metadata, self, &variant->kind);
 
-	total_print(t);
+	total_print(_metadata, t);
 	total_expect(_metadata, t, &variant->kind);
 }
 

@@ -114,11 +114,11 @@ static void switch_and_judge(struct __test_metadata *_metadata, FIXTURE_DATA(nai
 	bpf_link__destroy(self->new->links.mirror_delete);
 	self->new->links.mirror_update = NULL;
 	self->new->links.mirror_delete = NULL;
-	load_release(load);
+	load_release(load, true);
 	load_wait(load, 2000);
 	load_end(load);
 	load_judge(load, &v);
-	printf("# %llu keys: %llu lost, %llu stale, %llu resurrected: %s\n", v.keys, v.lost,
+	TH_LOG("%llu keys: %llu lost, %llu stale, %llu resurrected: %s", v.keys, v.lost,
 	       v.stale, v.resurrected, v.first);
 	EXPECT_LT(0, v.lost + v.stale + v.resurrected)
 		TH_LOG("nothing was lost: the load or the judge is too weak");

@@ -67,25 +67,28 @@ static struct load_op pick(struct writer *w, bool new)
 		op.kind = LOAD_UPDATE;
 		op.flags = op.flags == BPF_NOEXIST ? BPF_ANY : op.flags;
 	}
-	/* Eviction may let the two versions' operations end differently: see README. */
-	if (w->load->lru && w->program)
-		op.flags = BPF_ANY;
 	if (r >= 14 && w->program && (op.key & OWN))
 		op.kind = LOAD_READ;
 	return op;
+}
+
+static void note(struct writer *w, struct history *history, const struct load_op *op,
+		 bool new, __u64 start, __u64 end)
+{
+	struct record r = { start, end, op->stamp, op->kind == LOAD_DELETE, new };
+	struct history *h = &history[op->key];
+
+	h->key = r;
+	for (int cpu = 0; cpu < LOAD_CPUS; cpu++)
+		if (!w->load->percpu || !w->program || r.deleted || cpu == w->cpu)
+			h->slot[cpu] = r;
 }
 
 /* An operation succeeded: it is the writer's last on this key. */
 static void remember(struct writer *w, const struct load_op *op, bool new, __u64 start,
 		     __u64 end)
 {
-	struct record r = { start, end, op->stamp, op->kind == LOAD_DELETE, new };
-	struct history *h = &w->history[op->key];
-
-	h->key = r;
-	for (int cpu = 0; cpu < LOAD_CPUS; cpu++)
-		if (!w->load->percpu || !w->program || r.deleted || cpu == w->cpu)
-			h->slot[cpu] = r;
+	note(w, w->history, op, new, start, end);
 	w->by_new += new;
 	__atomic_add_fetch(&w->done, 1, __ATOMIC_RELAXED);
 }
@@ -94,6 +97,7 @@ static void remember(struct writer *w, const struct load_op *op, bool new, __u64
 static void check_read(struct writer *w, const struct load_op *op, long found)
 {
 	const struct record *r = &w->history[op->key].slot[w->load->percpu ? w->cpu : 0];
+	const struct record *maybe = &w->maybe[op->key].slot[w->load->percpu ? w->cpu : 0];
 	bool there = r->start && !r->deleted;
 
 	if (!r->start) {
@@ -101,6 +105,8 @@ static void check_read(struct writer *w, const struct load_op *op, long found)
 		there = r->start;
 	}
 	if (w->load->lru && (found == -ENOENT || !found))
+		return;
+	if (maybe->start > r->start && found == (maybe->deleted ? -ENOENT : (long)maybe->stamp))
 		return;
 	if (w->load->array && !r->start && !found)
 		return;
@@ -134,7 +140,11 @@ void load_by_program(struct writer *w)
 	note_time(w, start, end);
 
 	for (__u32 i = 0; i < r->count; i++) {
-		/* Where both versions ran, the new one is who counts. */
+		/*
+		 * Where both versions ran, the new one is who counts. But if the
+		 * old one's operation succeeded where the new one's failed, since
+		 * another one under way came in between, it may have its effect.
+		 */
 		bool new = r->result[LOAD_NEW][i] != LOAD_NOT_RUN;
 		long result = r->result[new ? LOAD_NEW : LOAD_OLD][i];
 
@@ -142,10 +152,12 @@ void load_by_program(struct writer *w)
 			w->not_run++;
 		else if (r->op[i].kind == LOAD_READ)
 			check_read(w, &r->op[i], result);
-		else if (result)
-			w->failed++;
-		else
+		else if (!result)
 			remember(w, &r->op[i], new, start, end);
+		else
+			w->failed++;
+		if (new && result && !r->result[LOAD_OLD][i])
+			note(w, w->maybe, &r->op[i], false, start, end);
 	}
 }
 

@@ -20,7 +20,7 @@ struct run {
 	struct upgrade_old *old;
 	struct upgrade_load *new;
 	struct upgrade *upgrade;
-	void (*hold)(void *ctx);	/* instead of run_hold() */
+	int (*hold)(void *ctx);	/* instead of run_hold() */
 	int upgrades;		/* before this one */
 	__u64 begin;
 	int samples;
@@ -49,14 +49,15 @@ static inline int run_detach_old(void *ctx)
 	return 0;
 }
 
-static inline void run_hold(void *ctx)
+static inline int run_hold(void *ctx)
 {
 	load_hold(((struct run *)ctx)->load);
+	return 0;
 }
 
-static inline void run_release(void *ctx)
+static inline void run_release(void *ctx, bool switched)
 {
-	load_release(((struct run *)ctx)->load);
+	load_release(((struct run *)ctx)->load, switched);
 }
 
 static inline void run_sample(void *ctx, const struct upgrade_sample *s)

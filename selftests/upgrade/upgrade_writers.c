@@ -73,10 +73,8 @@ static void *work(void *arg)
 	return NULL;
 }
 
-void load_hold(void *ctx)
+void load_hold(struct load *load)
 {
-	struct load *load = ctx;
-
 	__atomic_store_n(&load->hold, 1, __ATOMIC_SEQ_CST);
 	for (int i = 0; i < LOAD_WRITERS; i++)
 		while (!load->writer[i].program &&
@@ -84,11 +82,9 @@ void load_hold(void *ctx)
 			usleep(100);
 }
 
-void load_release(void *ctx)
+void load_release(struct load *load, bool use_new)
 {
-	struct load *load = ctx;
-
-	__atomic_store_n(&load->use_new, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&load->use_new, use_new, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&load->hold, 0, __ATOMIC_SEQ_CST);
 }
 

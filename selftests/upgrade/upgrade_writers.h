@@ -40,6 +40,7 @@ struct writer {
 	__u64 longest_ns;	/* one system call */
 	__u64 held_ns;		/* at the gate */
 	struct history history[LOAD_KEYS];
+	struct history maybe[LOAD_KEYS];	/* see load_by_program() */
 };
 
 struct load {
@@ -74,9 +75,9 @@ int load_fill(struct load *load);
 int load_start(struct load *load);
 void load_end(struct load *load);
 
-/* For struct upgrade_opts; ctx is the load. */
-void load_hold(void *ctx);
-void load_release(void *ctx);
+/* Stop the writers in user space at their gate; open it, to one map or the other. */
+void load_hold(struct load *load);
+void load_release(struct load *load, bool use_new);
 
 /* Successful changes so far, by all writers or by those on one CPU. */
 __u64 load_done(const struct load *load);

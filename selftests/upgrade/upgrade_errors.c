@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What the library refuses and gives up, and what is no reason to. */
+#include "upgrade_small.h"
+
+TEST_F(small, writers_that_cannot_be_held)
+{
+	self->hold_result = -ETIMEDOUT;
+	EXPECT_EQ(-ETIMEDOUT, run(self));
+	EXPECT_STREQ("cannot hold the writers", self->report.error);
+	EXPECT_EQ(UPGRADE_WATCHING, self->report.phase);
+	EXPECT_EQ(1, self->released);
+	EXPECT_FALSE(self->switched);
+}
+
+static void look_at_others(FIXTURE_DATA(small) *self)
+{
+	run_op(self, 1, 8, 0);
+	self->found = self->op.found;
+	run_op(self, 1, 7, 17);
+}
+
+/* The element of {1, 7} has nothing to do with the old map's element of 1. */
+TEST_F(small, keys_that_no_old_key_becomes)
+{
+	self->on_detach = look_at_others;
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(0, self->found);
+	EXPECT_EQ(0, self->op.result);
+	EXPECT_EQ(0, get_new(self, 1, 8));
+	EXPECT_EQ(17, get_new(self, 1, 7));
+	EXPECT_EQ(10, get_new(self, 1, 0));
+}
+
+/* The new map is full until the deletion that made room in the old one is seen. */
+static void replace(FIXTURE_DATA(small) *self)
+{
+	self->found = set_old(self, 9, 90);	/* fails, but is reported first */
+	delete_old(self, 1);
+	set_old(self, 9, 90);
+}
+
+TEST_F(small, replacement_in_full_maps)
+{
+	close_new(self);
+	ASSERT_EQ(0, open_new(self, ENTRIES));
+	ASSERT_EQ(0, upgrade_small__load(self->skel));
+	self->new = bpf_map__fd(self->skel->maps.new_map);
+	self->on_attach = replace;
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(-E2BIG, self->found);
+	EXPECT_EQ(0, get_new(self, 1, 0));
+	EXPECT_EQ(90, get_new(self, 9, 0));
+}
+
+/* The result of upgrade_open() for an old map like this. */
+static int try_old(FIXTURE_DATA(small) *self, __u32 type, __u32 value_size, __u32 flags)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
+	int err;
+
+	self->opts.old_map_fd = bpf_map_create(type, "old_map", 4, value_size, ENTRIES, &opts);
+	err = self->opts.old_map_fd < 0 ? 1 : open_new(self, ENTRIES);
+	close_new(self);
+	close(self->opts.old_map_fd);
+	return err;
+}
+
+TEST_F(small, refuses)
+{
+	struct recorder *other = recorder__open();
+
+	close_new(self);
+	EXPECT_EQ(0, try_old(self, BPF_MAP_TYPE_HASH, 8, 0));
+	EXPECT_EQ(-EINVAL, try_old(self, BPF_MAP_TYPE_HASH, 4, 0));
+	EXPECT_EQ(-EINVAL, try_old(self, BPF_MAP_TYPE_PERCPU_HASH, 8, 0));
+	EXPECT_EQ(-EINVAL, try_old(self, BPF_MAP_TYPE_RHASH, 8, BPF_F_NO_PREALLOC));
+
+	self->opts.old_map_fd = self->old;
+	EXPECT_EQ(-E2BIG, open_new(self, ENTRIES - 1));
+	close_new(self);
+	self->skel = upgrade_small__open();
+	bpf_map__set_max_entries(self->skel->maps.new_map, ENTRIES);
+	bpf_program__set_autoload(self->skel->progs.sleeper, true);
+	EXPECT_EQ(-EINVAL, upgrade_open(self->skel->obj, &self->opts, &self->upgrade));
+
+	EXPECT_EQ(-ENOENT, upgrade_open(other->obj, &self->opts, &self->upgrade));
+	recorder__destroy(other);
+}
+
+TEST_HARNESS_MAIN

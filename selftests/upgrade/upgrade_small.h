@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* An upgrade of a map with four elements, in which the test has a say at each step. */
+#ifndef UPGRADE_SMALL_H
+#define UPGRADE_SMALL_H
+
+#include <unistd.h>
+#include "traced.h"
+#include "upgrade.h"
+#include "upgrade_wide.h"
+#include "upgrade_small.skel.h"
+
+#define ENTRIES 4
+
+FIXTURE(small)
+{
+	struct upgrade_opts opts;
+	struct upgrade_report report;
+	struct upgrade_small *skel;
+	struct upgrade *upgrade;
+	int old, new;
+	int held, released;		/* calls */
+	bool switched;			/* what release_writers() was told */
+	int hold_result;
+	void (*on_attach)(FIXTURE_DATA(small) *self);
+	void (*on_detach)(FIXTURE_DATA(small) *self);
+	void (*on_settled)(FIXTURE_DATA(small) *self);
+	struct wide_op op;
+	__s64 found;
+};
+
+static inline int set_old(FIXTURE_DATA(small) *self, __u32 key, __u64 value)
+{
+	return bpf_map_update_elem(self->old, &key, &value, BPF_ANY);
+}
+
+static inline int delete_old(FIXTURE_DATA(small) *self, __u32 key)
+{
+	return bpf_map_delete_elem(self->old, &key);
+}
+
+static inline int set_new(FIXTURE_DATA(small) *self, __u32 key, __u64 value)
+{
+	struct wide_key wide = { key };
+
+	return bpf_map_update_elem(self->new, &wide, &value, BPF_ANY);
+}
+
+static inline int delete_new(FIXTURE_DATA(small) *self, __u32 key)
+{
+	struct wide_key wide = { key };
+
+	return bpf_map_delete_elem(self->new, &wide);
+}
+
+/* 0: it is not there. */
+static inline __u64 get_new(FIXTURE_DATA(small) *self, __u32 key, __u32 part)
+{
+	struct wide_key wide = { key, part };
+	__u64 value = 0;
+
+	return bpf_map_lookup_elem(self->new, &wide, &value) ? 0 : value;
+}
+
+static inline int attach(void *ctx)
+{
+	FIXTURE_DATA(small) *self = ctx;
+
+	if (self->on_attach)
+		self->on_attach(self);
+	return 0;
+}
+
+static inline int detach(void *ctx)
+{
+	FIXTURE_DATA(small) *self = ctx;
+
+	if (self->on_detach)
+		self->on_detach(self);
+	return 0;
+}
+
+static inline int hold(void *ctx)
+{
+	FIXTURE_DATA(small) *self = ctx;
+
+	self->held++;
+	return self->hold_result;
+}
+
+static inline void release(void *ctx, bool switched)
+{
+	FIXTURE_DATA(small) *self = ctx;
+
+	self->released++;
+	self->switched = switched;
+}
+
+static inline void sample(void *ctx, const struct upgrade_sample *sample)
+{
+	FIXTURE_DATA(small) *self = ctx;
+
+	if (sample->phase == UPGRADE_SETTLED && self->on_settled)
+		self->on_settled(self);
+}
+
+/* The object, opened for an upgrade and not loaded yet. */
+static inline int open_new(FIXTURE_DATA(small) *self, __u32 entries)
+{
+	self->skel = upgrade_small__open();
+	bpf_map__set_max_entries(self->skel->maps.new_map, entries);
+	return upgrade_open(self->skel->obj, &self->opts, &self->upgrade);
+}
+
+static inline void close_new(FIXTURE_DATA(small) *self)
+{
+	upgrade_close(self->upgrade);
+	upgrade_small__destroy(self->skel);
+	self->upgrade = NULL;
+	self->skel = NULL;
+}
+
+FIXTURE_SETUP(small)
+{
+	libbpf_set_print(quiet);
+	self->old = bpf_map_create(BPF_MAP_TYPE_HASH, "old_map", 4, 8, ENTRIES, NULL);
+	ASSERT_LE(0, self->old);
+	self->opts = (struct upgrade_opts){
+		.old_map_fd = self->old,
+		.attach_new = attach,
+		.detach_old = detach,
+		.hold_writers = hold,
+		.release_writers = release,
+		.sample = sample,
+		.ctx = self,
+		.min_passes = 1,
+	};
+	for (__u32 key = 1; key <= ENTRIES; key++)
+		ASSERT_EQ(0, set_old(self, key, 10 * key));
+	ASSERT_EQ(0, open_new(self, 2 * ENTRIES));
+	ASSERT_EQ(0, upgrade_small__load(self->skel));
+	self->new = bpf_map__fd(self->skel->maps.new_map);
+}
+
+FIXTURE_TEARDOWN(small)
+{
+	close_new(self);
+	close(self->old);
+}
+
+static inline int run(FIXTURE_DATA(small) *self)
+{
+	return upgrade_run(self->upgrade, &self->report);
+}
+
+/* An event of the new version, while the old one's are still to be awaited. */
+static inline void run_op(FIXTURE_DATA(small) *self, __u32 key, __u32 part, __u64 value)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &self->op,
+		    .ctx_size_in = sizeof(self->op));
+
+	self->op = (struct wide_op){ .key = { key, part }, .value = value, .result = 1 };
+	bpf_prog_test_run_opts(bpf_program__fd(self->skel->progs.new_op), &opts);
+}
+
+#endif /* UPGRADE_SMALL_H */
