@@ -170,7 +170,7 @@ TEST_F(typed, bad_address_reads_zero)
 		0, 8, 0xfff, (__u64)&in_user_space, 0x7ffffffff000,
 		0x7ffffffffffffff8,	/* not canonical */
 		0x8000000000000000, 0xdead000000000122,
-		0xffff800000000000,	/* a hole */
+		0xffffff8000000000,	/* a hole, however many levels the tables have */
 		0xffffffffff600000,	/* vsyscall */
 		0xfffffffffffffff0,
 	};

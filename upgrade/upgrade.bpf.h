@@ -262,6 +262,18 @@ static __always_inline bool upgrade_write_new(const UPGRADE_OLD_KEY *old_key,
 	return true;
 }
 
+/* The old map lacks the key, and the new version has not made it: so it has to go. */
+static __always_inline bool upgrade_drop(const UPGRADE_NEW_KEY *key, void *new, __u32 pass)
+{
+	if (!new)
+		return false;
+	if (pass >= UPGRADE_CHECK)
+		__sync_fetch_and_add(&upgrade.resurrected, 1);
+	else
+		bpf_map_delete_elem(&UPGRADE_NEW_MAP, key);
+	return true;
+}
+
 static __always_inline bool upgrade_sync_one(const UPGRADE_OLD_KEY *old_key,
 					     const UPGRADE_NEW_KEY *key,
 					     struct upgrade_stripe *s, __u32 pass)
@@ -269,15 +281,8 @@ static __always_inline bool upgrade_sync_one(const UPGRADE_OLD_KEY *old_key,
 	bool there = upgrade_read_old(old_key, 0, s);
 	void *new = upgrade_new_slot(key, 0);
 
-	if (!there) {
-		if (!new)
-			return false;
-		if (pass >= UPGRADE_CHECK)
-			__sync_fetch_and_add(&upgrade.resurrected, 1);
-		else
-			bpf_map_delete_elem(&UPGRADE_NEW_MAP, key);
-		return true;
-	}
+	if (!there)
+		return upgrade_drop(key, new, pass);
 	if (new && upgrade_equal(new, &s->new, sizeof(s->new)))
 		return false;
 	if (pass >= UPGRADE_CHECK)
@@ -300,15 +305,8 @@ static __always_inline bool upgrade_sync_percpu(const UPGRADE_OLD_KEY *old_key,
 	void *new = upgrade_new_slot(key, 0);
 	bool changed = false;
 
-	if (!there && !owned) {
-		if (!new)
-			return false;
-		if (pass >= UPGRADE_CHECK)
-			__sync_fetch_and_add(&upgrade.resurrected, 1);
-		else
-			bpf_map_delete_elem(&UPGRADE_NEW_MAP, key);
-		return true;
-	}
+	if (!there && !owned)
+		return upgrade_drop(key, new, pass);
 	if (!new) {
 		if (owned)
 			return false;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Whoever upgrades is killed before the switch: the old version never notices. */
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include "upgrade_run.h"
 
-#define KILLS 10
+#define KILLS 5		/* for each kind of map */
 
 /* Programs of that name, as bpf_prog_info has it: cut off after 15 characters. */
 static int programs_named(const char *name)
@@ -50,7 +51,10 @@ static void start_and_kill(struct __test_metadata *_metadata, struct run *run,
 	ASSERT_LE(0, child);
 	if (!child) {
 		run->hold = wait_for_the_end;
+		/* The load leaves little time for the verifier. */
+		setpriority(PRIO_PROCESS, 0, -20);
 		run_open_new(_metadata, run, kind);
+		setpriority(PRIO_PROCESS, 0, 0);
 		upgrade_run(run->upgrade, &report);
 		_exit(1);
 	}
@@ -83,6 +87,9 @@ FIXTURE_VARIANT(killed)
 };
 
 FIXTURE_VARIANT_ADD(killed, hash) { .kind = { BPF_MAP_TYPE_HASH } };
+FIXTURE_VARIANT_ADD(killed, percpu_array)
+{ .kind = { BPF_MAP_TYPE_PERCPU_ARRAY, .percpu = true, .array = true } };
+
 FIXTURE_SETUP(killed)
 {
 	struct run *run = &self->run;

@@ -8,41 +8,13 @@
 const volatile bool percpu;
 volatile __u32 active;		/* the switch */
 
-static long new_op(__u32 i, struct load_request **request)
-{
-	struct load_request *r = *request;
-	struct new_value value, *found;
-	struct load_op *op;
-	__u32 key;
-	long err;
-
-	if (i >= LOAD_OPS)
-		return 1;
-	op = &r->op[i];
-	key = op->key + LOAD_SHIFT;
-	value.stamp = op->stamp;
-	value.check = LOAD_CHECK(op->stamp);
-	if (op->kind == LOAD_READ) {
-		found = bpf_map_lookup_elem(&new_map, &key);
-		err = found ? (long)found->stamp : -ENOENT;
-	} else if (op->kind == LOAD_DELETE) {
-		err = bpf_map_delete_elem(&new_map, &key);
-	} else {
-		err = bpf_map_update_elem(&new_map, &key, &value, op->flags);
-	}
-	r->result[LOAD_NEW][i] = err;
-	return 0;
-}
-
-SEC("fentry/__x64_sys_getpgid")
-int BPF_PROG(new_event, const struct pt_regs *regs)
-{
-	struct load_request *r = request_of(regs);
-
-	if (r && active)
-		bpf_loop(r->count, new_op, &r, 0);
-	return 0;
-}
+#define upgrade_active() active
+#define upgrade_before_read(key)
+#define upgrade_before_write(key)
+#define upgrade_update_elem(key, value, flags) \
+	bpf_map_update_elem(&new_map, key, value, flags)
+#define upgrade_delete_elem(key) bpf_map_delete_elem(&new_map, key)
+#include "upgrade_new_event.bpf.h"
 
 static __always_inline void put(const __u32 *key, const struct old_value *value)
 {
