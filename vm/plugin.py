@@ -20,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add = group.addoption
     add("--base", default="7.3", help="kernel version: a folder below patches/")
     add("--upto", type=int, metavar="N", help="apply only the first N patches")
+    add("--debug-kernel", action="store_true", help="the kernel checks itself: slow")
     add("--kernel-tree", type=Path, metavar="DIR", help="take the source from DIR")
     add("--allow-dirty", action="store_true", help="DIR may have uncommitted changes")
     add("--cache", type=Path, metavar="DIR", help="where sources and builds are kept")

@@ -17,7 +17,8 @@ from vm.tree import prepare_tree, series
 
 ROOT = Path(__file__).resolve().parent.parent
 SELFTESTS = ROOT / "selftests"
-FRAGMENTS = [ROOT / "kconfig" / "base.config", ROOT / "kconfig" / "vm.config"]
+KCONFIG = ROOT / "kconfig"
+FRAGMENTS = [KCONFIG / "base.config", KCONFIG / "vm.config"]
 Say = Callable[[str], None]
 Progress = Callable[[int, int | None], None]
 
@@ -56,6 +57,7 @@ def prepare(
     *,
     base: str,
     upto: int | None,
+    debug: bool,
     kernel_tree: Path | None,
     allow_dirty: bool,
     cache: Path,
@@ -66,7 +68,8 @@ def prepare(
 ) -> Prepared:
     """Fetch, unpack, patch, configure and build the kernel, then the selftests.
 
-    `targets` are those of selftests/Makefile, where it is not all tests.
+    `debug` adds kconfig/debug.config. `targets` are those of selftests/Makefile,
+    where it is not all tests.
     Raises UsageError for missing tools, a wrong tree or series; BuildError for
     what fails on the way. The caller holds the cache's lock.
     """
@@ -91,7 +94,8 @@ def prepare(
         )
     with timed(stages.setdefault("unpack and patch", Stage())):
         tree = prepare_tree(source, patches, cache, logs / "patch.log", say)
-    image = build_image(tree, FRAGMENTS, logs / "build.log", say, progress)
+    fragments = [*FRAGMENTS, KCONFIG / "debug.config"] if debug else FRAGMENTS
+    image = build_image(tree, fragments, logs / "build.log", say, progress)
     stages |= image.stages
     programs = image.build / "selftests"
     with timed(stages.setdefault("selftests", Stage())):

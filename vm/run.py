@@ -87,6 +87,7 @@ class Run:
             self._prepared = prepare(
                 base=option.base,
                 upto=upto,
+                debug=option.debug_kernel,
                 kernel_tree=option.kernel_tree,
                 allow_dirty=option.allow_dirty,
                 cache=self.cache,
@@ -130,6 +131,11 @@ class Run:
         option = self.config.option
         if option.against and not option.bench:
             raise UsageError("--against is for --bench", hint="give both")
+        if option.debug_kernel:
+            raise UsageError(
+                "--bench measures the kernel as it is, without checks of itself",
+                hint="leave --debug-kernel out",
+            )
         self._release_terminal()
         old = load(option.against, option.base) if option.against else None
         console = Console()
@@ -221,7 +227,8 @@ class Run:
             why = f"{self.accel.name} ({self.accel.why})" if self.accel else "none"
             if self.accel and self.accel.name == "tcg" and one_thread():
                 why += ", one thread for all CPUs as QEMU is older than 8.1"
-            lines.append(f"kernel:  {self.release}, accelerator: {why}")
+            kernel = self.release + ", debug" * self.config.option.debug_kernel
+            lines.append(f"kernel:  {kernel}, accelerator: {why}")
         made = f"{image.objects} objects" if image.built else "nothing to build"
         took = (
             f"{name} {stage.wall:.1f} s (CPU {stage.cpu:.1f})"

@@ -145,6 +145,7 @@ def test_guest_that_is_lost_before_or_after_the_tests(
         ("--bench --against none", "--against none: No such file"),
         ("--bench --against pyproject.toml", "pyproject.toml: this is no JSON"),
         ("--against none", "--against is for --bench"),
+        ("--bench --debug-kernel", "--bench measures the kernel as it is, "),
         ("--cache FILE", "cannot write the cache folder "),
         ("--cache FILE --bench", "cannot write the cache folder "),
         ("--cache FILE --collect-only", "cannot write the cache folder "),

@@ -43,14 +43,24 @@ def run(tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch) -> Prepare:
     monkeypatch.setattr(module, "missing", lambda _: [])
     monkeypatch.setattr(module, "get_source", lambda *_, **__: source)
     monkeypatch.setattr(module, "prepare_tree", lambda *_: tree)
-    monkeypatch.setattr(module, "build_image", lambda *_: image)
+
+    def fake_build_image(_: Tree, fragments: list[Path], *__: object) -> Image:
+        assert all(fragment.is_file() for fragment in fragments)
+        said("building " + ", ".join(fragment.stem for fragment in fragments))
+        return image
+
+    monkeypatch.setattr(module, "build_image", fake_build_image)
 
     def call(
-        base: str = "7.3", upto: int | None = None, targets: Sequence[str] = ()
+        base: str = "7.3",
+        upto: int | None = None,
+        debug: bool = False,
+        targets: Sequence[str] = (),
     ) -> Prepared:
         return prepare(
             base=base,
             upto=upto,
+            debug=debug,
             kernel_tree=None,
             allow_dirty=False,
             cache=tmp_path,
@@ -73,6 +83,12 @@ def test_steps(run: Prepare, tmp_path: Path) -> None:
         *(f"BUILD={tmp_path}/build", f"OUT={prepared.programs}"),
         f"PATCHES={module.ROOT}/patches/7.3",
     ]
+
+
+def test_debug_adds_a_fragment(run: Prepare, said: Said) -> None:
+    run()
+    run(debug=True)
+    assert said == ["building base, vm", "building base, vm, debug"]
 
 
 def test_other_targets(run: Prepare, tmp_path: Path) -> None:

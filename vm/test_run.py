@@ -24,6 +24,13 @@ def test_choice_of_tests(bench: Bench) -> None:
     assert "Linux" not in bench.output and ", the first 0 patches\n" in bench.output
 
 
+def test_debug_kernel(bench: Bench) -> None:
+    bench.run("--debug-kernel")
+    assert "\nbuilding debug\n" in bench.output
+    assert "\nkernel:  7.3.4-fake, debug, accelerator: tcg" in bench.output
+    assert bench.status == 0
+
+
 def test_first_failure_is_the_last_test(bench: Bench) -> None:
     bench.tests("f.hash.fails f.array.passes")
     assert "1 failed" in bench.run("-x")

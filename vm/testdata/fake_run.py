@@ -53,7 +53,8 @@ def fake_prepare(*, logs: Path, say: real.Say, **options: Any) -> Prepared:
             hint=f"the whole output is in {logs}/build.log",
         )
     series(real.ROOT / "patches" / options["base"], options["upto"])
-    say(" ".join(["building", *options["targets"]]))
+    debug = ["debug"] if options["debug"] else []
+    say(" ".join(["building", *debug, *options["targets"]]))
     source = Source("release", HERE, "7.3.4", "a key", "Linux 7.3.4 of the fakes")
     image = Image(
         *(HERE / "bzImage", HERE, Tree(HERE, source, "", False), "7.3.4-fake"),
