@@ -87,8 +87,7 @@ FIXTURE_VARIANT(killed)
 };
 
 FIXTURE_VARIANT_ADD(killed, hash) { .kind = { BPF_MAP_TYPE_HASH } };
-FIXTURE_VARIANT_ADD(killed, percpu_array)
-{ .kind = { BPF_MAP_TYPE_PERCPU_ARRAY, .percpu = true, .array = true } };
+FIXTURE_VARIANT_ADD(killed, lru_hash) { .kind = { BPF_MAP_TYPE_LRU_HASH, .lru = true } };
 
 FIXTURE_SETUP(killed)
 {
