@@ -78,9 +78,11 @@ static void copy_by_iterator(struct __test_metadata *_metadata, FIXTURE_DATA(nai
 /* Read the old map, then write the new one: what a program in user space does. */
 static void copy_by_batch(struct __test_metadata *_metadata, FIXTURE_DATA(naive) *self)
 {
-	__u64 values[LOAD_KEYS * LOAD_CPUS], value[2 * LOAD_CPUS];
-	__u32 keys[LOAD_KEYS], cursor, count = LOAD_KEYS, key;
+	struct new_value new[LOAD_KEYS * LOAD_CPUS];
+	__u64 values[LOAD_KEYS * LOAD_CPUS];
+	__u32 keys[LOAD_KEYS], cursor, count = LOAD_KEYS;
 	struct load *load = self->load;
+	__u32 slots = load->percpu ? LOAD_CPUS : 1;
 	void *old = values;
 	int err;
 
@@ -88,17 +90,14 @@ static void copy_by_batch(struct __test_metadata *_metadata, FIXTURE_DATA(naive)
 	EXPECT_TRUE(!err || err == -ENOENT);
 	/* A map of millions of elements takes that long by itself. */
 	load_wait(load, 10000);
-	for (__u32 i = 0; i < count; i++) {
-		for (int cpu = 0; cpu < (load->percpu ? LOAD_CPUS : 1); cpu++) {
-			struct new_value *new = (struct new_value *)value + cpu;
-
-			new->stamp = *(__u32 *)old;
-			new->check = LOAD_CHECK(new->stamp);
-			old += load->percpu ? 8 : sizeof(struct old_value);
-		}
-		key = keys[i] + LOAD_SHIFT;
-		EXPECT_EQ(0, bpf_map_update_elem(load->new_fd, &key, value, BPF_ANY));
+	for (__u32 i = 0; i < count * slots; i++) {
+		new[i].stamp = *(__u32 *)old;
+		new[i].check = LOAD_CHECK(new[i].stamp);
+		old += load->percpu ? 8 : sizeof(struct old_value);
 	}
+	for (__u32 i = 0; i < count; i++)
+		keys[i] += LOAD_SHIFT;
+	EXPECT_EQ(0, bpf_map_update_batch(load->new_fd, keys, new, &count, NULL));
 }
 
 /* Switch as with the library, then see what came of it. */
