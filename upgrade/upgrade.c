@@ -290,7 +290,10 @@ static __u64 misses(struct bpf_program *prog)
 	return info.recursion_misses;
 }
 
-/* Grows with each change of the old map, whether or not a marker could run. */
+/*
+ * Grows with each change of the old map, whether or not a marker could run. A
+ * skipped marker does not tell of which map, so other maps' changes count, too.
+ */
 static __u64 reports(struct upgrade *u)
 {
 	return u->state->reported + misses(u->prog[MARK_UPDATE]) +
@@ -352,10 +355,11 @@ static int watch(struct upgrade *u)
 		return fail(u, err, "cannot attach the new version");
 	/* Now each event runs the new version first, which does nothing yet. */
 	err = grace(u) ?: reconcile_until_quiet(u);
-	/* A full map refuses a key until the copy has seen which one is gone. */
+	/* A full map refuses a key until the one that made room for it is gone. */
 	for (int i = 0; !err && u->state->write_errors && i < COPY_TRIES; i++) {
 		u->state->write_errors = 0;
-		err = iterate_old(u, UPGRADE_COPY) ?: reconcile_until_quiet(u);
+		err = drain(u) ?: reconcile(u, UPGRADE_RECONCILE) ?:
+		      iterate_old(u, UPGRADE_COPY) ?: reconcile_until_quiet(u);
 	}
 	if (!err && u->state->write_errors)
 		err = fail(u, -E2BIG, "the new map refused %llu elements",

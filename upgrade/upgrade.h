@@ -74,7 +74,8 @@ struct upgrade_report {
 	__u64 kept;		/* of these, keys that the new version had written */
 
 	__u64 unmarked;		/* reports the ring had no room for: harmless */
-	__u64 recursion_misses;	/* runs of the markers skipped: harmless */
+	__u64 recursion_misses;	/* runs of the markers skipped: harmless before the
+				 * old map was frozen, afterwards taken for reports */
 
 	__u64 missing, stale, resurrected;	/* the proof; have to be 0 */
 	__u64 late;		/* reports after the old map was frozen; 0 */

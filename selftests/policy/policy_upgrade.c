@@ -133,7 +133,9 @@ static int resume(struct session *session, int version)
 	err = err ?: bpf_object__load(session->object);
 	session->resuming = true;
 	err = err ?: upgrade_resume(upgrade, &session->run->report);
-	err = err ?: pins_finish(session->root);
+	/* A proof that failed is told once more, but not for ever. */
+	if (!err || session->run->report.phase == UPGRADE_DONE)
+		err = pins_finish(session->root) ?: err;
 	session->run->resumed = !err;
 	upgrade_close(upgrade);
 	bpf_object__close(session->object);

@@ -156,7 +156,7 @@ void load_by_program(struct writer *w)
 			remember(w, &r->op[i], new, start, end);
 		else
 			w->failed++;
-		if (new && result && !r->result[LOAD_OLD][i])
+		if (new && result && !r->result[LOAD_OLD][i] && r->op[i].kind != LOAD_READ)
 			note(w, w->maybe, &r->op[i], false, start, end);
 	}
 }

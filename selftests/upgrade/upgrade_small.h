@@ -23,6 +23,7 @@ FIXTURE(small)
 	int hold_result;
 	void (*on_attach)(FIXTURE_DATA(small) *self);
 	void (*on_detach)(FIXTURE_DATA(small) *self);
+	void (*on_reconcile)(FIXTURE_DATA(small) *self);
 	void (*on_settled)(FIXTURE_DATA(small) *self);
 	struct wide_op op;
 	__s64 found;
@@ -95,12 +96,24 @@ static inline void release(void *ctx, bool switched)
 	self->switched = switched;
 }
 
+/* There are more samples of a phase than one. */
+static inline void once(void (**step)(FIXTURE_DATA(small) *self), FIXTURE_DATA(small) *self)
+{
+	void (*now)(FIXTURE_DATA(small) *self) = *step;
+
+	*step = NULL;
+	if (now)
+		now(self);
+}
+
 static inline void sample(void *ctx, const struct upgrade_sample *sample)
 {
 	FIXTURE_DATA(small) *self = ctx;
 
-	if (sample->phase == UPGRADE_SETTLED && self->on_settled)
-		self->on_settled(self);
+	if (sample->phase == UPGRADE_WATCHING && sample->dirty)
+		once(&self->on_reconcile, self);
+	if (sample->phase == UPGRADE_SETTLED)
+		once(&self->on_settled, self);
 }
 
 /* The object, opened for an upgrade and not loaded yet. */
