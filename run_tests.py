@@ -7,20 +7,18 @@
     ./run_tests.py vm               the harness's own tests: no kernel needed
     ./run_tests.py --help           all options
 
-Prepares a virtual environment with pinned packages and hands over to pytest.
+Prepares a virtual environment with pinned packages and becomes pytest.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import itertools
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 if sys.version_info < (3, 11):  # noqa: UP036  (it is the user's Python)
     sys.exit(
@@ -30,86 +28,94 @@ if sys.version_info < (3, 11):  # noqa: UP036  (it is the user's Python)
 
 ROOT = Path(__file__).resolve().parent
 REQUIREMENTS = ROOT / "vm" / "requirements.txt"
-USAGE_ERROR = 4
 
 sys.path.insert(0, str(ROOT))
-from vm import tools  # noqa: E402  (after the check of Python's version)
+from vm import environment, tools  # noqa: E402  (after the check of the version)
+from vm.cache import cache_folder, cache_option, locked, refuse_space  # noqa: E402
+from vm.errors import HarnessError, UsageError  # noqa: E402
+from vm.output import LOST, guard_output, output_lost  # noqa: E402
 
 
-def fail(what: str, hint: str) -> NoReturn:
-    """End with the one error that says what failed and what to do next."""
-    print(f"usage error: {what}\nnext:    {hint}", file=sys.stderr)
-    sys.exit(USAGE_ERROR)
+def tell(line: str) -> None:
+    """One line for the user."""
+    print(line, file=sys.stderr, flush=True)
 
 
-def cache_folder(arguments: list[str]) -> Path:
-    """The folder of --cache, by the rules of vm/cache.py but not checked yet."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    named = str((base if base.is_absolute() else Path("~/.cache")) / "bpf-map-tracing")
-    for word, following in itertools.pairwise([*arguments, ""]):
-        if word == "--cache" and following:
-            named = following
-        elif word.startswith("--cache="):
-            named = word.partition("=")[2]
-    # Path.expanduser raises RuntimeError for an unknown ~user.
-    return Path(os.path.expanduser(named)).absolute()  # noqa: PTH111
-
-
-def environment(cache: Path) -> Path:
-    """The Python of a virtual environment with exactly the pinned packages."""
+def venv_folder(cache: Path) -> Path:
+    """The folder of the environment for these packages and this Python."""
     content = REQUIREMENTS.read_bytes() + sys.version.encode() + sys.prefix.encode()
-    venv = cache / f"venv-{hashlib.sha256(content).hexdigest()[:12]}"
+    return cache / f"venv-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def virtual_environment(cache: Path) -> Path:
+    """The Python of a virtual environment with exactly the pinned packages."""
+    venv = venv_folder(cache)
     ready, python = venv / "ready", venv / "bin" / "python"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        lock = (cache / "venv.lock").open("w")
-    except OSError as error:
-        fail(f"cannot write {cache}: {error.strerror}", "name a folder with --cache")
-    with lock:
-        # Another run may be making it at this moment.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not ready.exists():
-            shutil.rmtree(venv, ignore_errors=True)
-            print(f"preparing {venv}", file=sys.stderr, flush=True)
-            pip = [str(python), "-m", "pip", "install", "-q", "--no-deps"]
-            pip += ["--disable-pip-version-check", "-r", str(REQUIREMENTS)]
-            for command in [sys.executable, "-m", "venv", str(venv)], pip:
-                if subprocess.run(command, check=False).returncode:
-                    shutil.rmtree(venv, ignore_errors=True)
-                    fail(
-                        f"no virtual environment\ncommand: {' '.join(command)}",
-                        "./run_tests.py --install-deps, or see the error above",
-                    )
-            ready.touch()
+    if ready.exists():
+        return python
+    # Another run may be making it at this moment.
+    with locked(cache, tell):
+        if ready.exists():
+            return python
+        shutil.rmtree(venv, ignore_errors=True)
+        pip = [str(python), "-m", "pip", "install", "-q", "--no-deps"]
+        pip += ["--disable-pip-version-check", "-r", str(REQUIREMENTS)]
+        for command in [sys.executable, "-m", "venv", str(venv)], pip:
+            tell(f"$ {shlex.join(command)}")
+            if subprocess.run(command, check=False).returncode:
+                shutil.rmtree(venv, ignore_errors=True)
+                raise UsageError(
+                    "cannot make a virtual environment",
+                    command=command,
+                    hint="./run_tests.py --install-deps, or see the error above",
+                )
+        ready.touch()
     return python
 
 
-def main() -> None:
-    """Install, prepare, and become pytest."""
-    arguments = sys.argv[1:]
+def split_command(arguments: list[str]) -> list[str]:
+    """Make one word of what follows --, which pytest would take for paths."""
+    if "--" not in arguments:
+        return arguments
+    at = arguments.index("--")
+    return [*arguments[:at], f"--command={shlex.join(arguments[at + 1 :])}"]
+
+
+def main(arguments: list[str]) -> None:
+    """Install, prepare, and become pytest. Raises HarnessError."""
+    cleared = environment.clean(os.environ)
+    if cleared:
+        tell(f"ignored from the environment: {', '.join(cleared)}")
+    hint = "clone it into a folder without spaces and colons"
+    refuse_space(ROOT, "checkout", hint)
+    cache = cache_folder(cache_option(arguments))
     if "--install-deps" in arguments:
         arguments.remove("--install-deps")
-        try:
-            status = tools.install_deps()
-        except OSError as error:
-            fail(f"cannot run {error.filename}: {error.strerror}", "run this as root")
-        if status:
-            fail(f"apt-get ended with exit status {status}", "see its error above")
+        tools.install_deps()
     lacking = tools.missing(tools.HARNESS)
     if lacking:
-        fail(
+        raise UsageError(
             "not installed: " + ", ".join(tool.package for tool in lacking),
-            "./run_tests.py --install-deps",
+            hint="./run_tests.py --install-deps",
         )
-    python = environment(cache_folder(arguments))
-    os.environ["PYTHONPATH"] = str(ROOT)
-    pytest = [str(python), "-m", "pytest", "-p", "vm.plugin"]
-    pytest += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
-    os.execv(python, [*pytest, *arguments])
+    python = str(virtual_environment(cache))
+    program = str(ROOT / "vm" / "__main__.py")
+    os.execv(python, [python, "-I", program, *split_command(arguments)])
+
+
+def guarded_main() -> int:
+    """The exit status of a run that did not get as far as pytest."""
+    status = 2
+    try:
+        guard_output()
+        main(sys.argv[1:])
+    except HarnessError as error:
+        status = error.exit_status
+        tell(str(error))
+    except KeyboardInterrupt:
+        pass
+    return LOST if output_lost() else status
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(2)
+    sys.exit(guarded_main())

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from vm.run import Run
+from vm.errors import HarnessError
+from vm.plugin import run_of, uncaptured
+from vm.results import TestResult
 
 MAKEFILE = Path(__file__).with_name("Makefile")
 
@@ -38,11 +40,23 @@ class Program(pytest.File):
 
     def collect(self) -> Iterator[CTest]:
         """Build what is needed to ask the program for its tests."""
+        run = run_of(self.config)
+        try:
+            with uncaptured(self.config):
+                names = run.tests_of(self.path)
+        except HarnessError as error:
+            run.error = error
+            self.session.shouldstop = error.title
+            return
         lines = self.path.read_text().splitlines()
-        for name in Run.of(self.config).tests_of(self.path, self.session):
+        for name in names:
             test = re.compile(rf"\b{re.escape(name.rpartition('.')[2])}\b")
             found = (n for n, line in enumerate(lines) if test.search(line))
             yield CTest.from_parent(self, name=name, line=next(found, None))
+
+
+class Failure(Exception):
+    """A C test failed: how, and what it said."""
 
 
 class CTest(pytest.Item):
@@ -53,9 +67,30 @@ class CTest(pytest.Item):
         self.line = line
 
     def runtest(self) -> None:
-        """Run it; skip or fail as its result line says."""
+        """Run it, booting the guest first; skip or fail as its result says."""
         self.user_properties.append(("program", self.path.stem))
-        Run.of(self.config).run_test(self)
+        result = self._result()
+        self.add_report_section("call", "output", result.output)
+        if result.outcome == "skipped":
+            pytest.skip(result.reason)
+        if result.outcome == "failed":
+            raise Failure(str(result))
+
+    def _result(self) -> TestResult:
+        run = run_of(self.config)
+        try:
+            if not run.ready:
+                with uncaptured(self.config):
+                    run.boot_for_tests()
+        except HarnessError as error:
+            run.error = error
+            pytest.exit(error.title)
+        try:
+            return run.run_test(self.path.stem, self.name)
+        except HarnessError as error:
+            run.error = error
+            self.session.shouldstop = error.title
+            return run.results[-1]
 
     def repr_failure(
         self,
@@ -63,7 +98,7 @@ class CTest(pytest.Item):
         style: object = None,
     ) -> Any:
         """What the test said; a traceback of the harness would say nothing."""
-        if isinstance(excinfo.value, AssertionError):
+        if isinstance(excinfo.value, Failure):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
 

@@ -1,29 +1,36 @@
-"""The guest's end of the harness: runs one command at a time, tells what it did.
+"""The harness's end in the guest: runs one command at a time, reports on each.
 
-    python3 -I -S agent.py PORT LIMIT
+    python3 -I -S agent.py PORT LIMIT [SHELL_PORT]
 
 PORT names a virtio-serial port; at most LIMIT bytes of a command's output are
 sent. The port is the agent's own, so nothing that a test or the kernel prints
-can be mistaken for an answer. It says "ready RELEASE"; then, until "poweroff"
-or the end of its input, which both power the guest off:
+can be mistaken for an answer. It says "ready RELEASE FOLDER": the folder is in
+memory, for programs that are to start fast. Then, until "poweroff" or the end of
+its input, which both power the guest off:
 
     request: ID SECONDS WORD...     time limit; each word as x and its bytes in hex
     answer:  done ID STATUS TIMED_OUT MS SENT TOTAL, and SENT bytes of output
 
-STATUS is the exit status, 128+n for signal n. The agent imports little and
-starts no other program: each costs much in a guest that is emulated.
+STATUS is the exit status, 128+n for signal n. Before a command and after it, the
+agent writes "bpf-map-tracing: begin ID" and "... end ID" to the kernel's log, so
+that the console shows what the kernel said meanwhile. Whoever connects to
+SHELL_PORT gets a shell, see guest_shell.py. The agent imports little and starts no
+other program: each costs much in a guest that is emulated.
 """
 
+import ctypes
 import os
 import select
 import signal
 import sys
 import time
 
-OUTPUT = "/run/agent-output"  # /run is a tmpfs
+FOLDER = "/run/bpf-map-tracing"  # /run is a tmpfs
 TERM_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
-# Not by udev's names: udev may be missing, and the kernel has them here.
+# Not udev's names: udev may be missing, and the kernel lists them here.
 PORTS = "/sys/class/virtio-ports"
+KMSG = "/dev/kmsg"
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def open_port(name: str) -> int:
@@ -44,40 +51,71 @@ def lines(port: int):  # type: ignore[no-untyped-def]  # typing costs an import
         yield from whole
 
 
-def session_of(pid: str) -> int:
-    """The session of a living process, 0 for one that is gone or a zombie."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] in "XZ" else int(fields[3])
+def serve_shells(port_name: str) -> None:
+    """Start a process that runs guest_shell.py whenever somebody connects."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)  # so it is not the agent's to end
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guest_shell.py")
+    poll = select.poll()
+    port = open_port(port_name)
+    os.set_inheritable(port, True)
+    poll.register(port, select.POLLIN)
+    while True:
+        events = poll.poll()
+        if events[0][1] & select.POLLIN:
+            argv = [sys.executable, "-S", program, str(port)]
+            os.waitpid(os.posix_spawn(argv[0], argv, os.environ), 0)
+        else:
+            time.sleep(0.3)  # nobody is connected
 
 
-def end_leftovers(first: int) -> None:
+def adopt_orphans() -> None:
+    """Become the parent of what a command leaves behind."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children() -> list[int]:
+    """The processes whose parent is the agent."""
+    found = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                parent = file.read().rpartition(")")[2].split()[1]
+        except OSError:
+            continue
+        if int(parent) == os.getpid():
+            found.append(int(pid))
+    return found
+
+
+def end_leftovers() -> None:
     """Kill what a command left behind, in whatever group or session.
 
-    Processes and sessions with a number below `first` are not a command's; the
-    kernel gives no number below 300 out twice.
+    Who loses its parent becomes the agent's child, see adopt_orphans().
     """
-    left = True
-    while left:
-        left = False
-        for pid in os.listdir("/proc"):
-            if pid.isdecimal() and int(pid) >= first and session_of(pid) >= first:
-                left = True
-                try:
-                    os.kill(int(pid), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+        except ChildProcessError:
+            return
+        for pid in children():
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(-1, 0)
 
 
 def wait(pid: int, seconds: float) -> tuple[int, bool]:
-    """The exit status of a child that leads a session, and if it had to be ended."""
+    """The exit status of a child that leads a session, and whether it timed out."""
     watch = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(watch, select.POLLIN)
-    timed_out = not poll.poll(seconds * 1000)
+    limit = None if seconds == float("inf") else seconds * 1000
+    timed_out = not poll.poll(limit)
     if timed_out:
         os.killpg(pid, signal.SIGTERM)
         if not poll.poll(TERM_GRACE * 1000):
@@ -88,7 +126,7 @@ def wait(pid: int, seconds: float) -> tuple[int, bool]:
 
 
 def run(argv: list[str], seconds: float, output: int) -> tuple[int, bool]:
-    """Run a command with stdout and stderr to the file `output`."""
+    """Run a command with stdout and stderr going to the file `output`."""
     null = os.open(os.devnull, os.O_RDONLY)
     os.ftruncate(output, 0)
     os.lseek(output, 0, os.SEEK_SET)
@@ -104,23 +142,36 @@ def run(argv: list[str], seconds: float, output: int) -> tuple[int, bool]:
     finally:
         os.close(null)
     status = wait(pid, seconds)
-    end_leftovers(pid)
+    end_leftovers()
     return status
 
 
-def main(port_name: str, limit: int) -> None:
+def mark(kmsg: int, what: str) -> None:
+    """Write a line to the kernel's log; 5 is KERN_NOTICE, which the console shows."""
+    os.write(kmsg, f"<5>bpf-map-tracing: {what}\n".encode())
+
+
+def main(port_name: str, limit: int, shell_port: str = "") -> None:
     """Serve requests until told to power off."""
+    if shell_port:
+        serve_shells(shell_port)
+    adopt_orphans()
     port = open_port(port_name)
-    output = os.open(OUTPUT, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.write(port, f"ready {os.uname().release}\n".encode())
+    os.makedirs(FOLDER, exist_ok=True)
+    output = os.open(f"{FOLDER}/output", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    kmsg = os.open(KMSG, os.O_WRONLY | os.O_CLOEXEC)
+    mark(kmsg, "ready")
+    os.write(port, f"ready {os.uname().release} {FOLDER}\n".encode())
     for line in lines(port):
         if line == b"poweroff":
             break
         number, seconds, *words = line.decode().split()
         argv = [bytes.fromhex(word[1:]).decode() for word in words]
+        mark(kmsg, f"begin {number}")
         begin = time.monotonic()
         status, timed_out = run(argv, float(seconds), output)
         milliseconds = int((time.monotonic() - begin) * 1000)
+        mark(kmsg, f"end {number}")
         total = os.fstat(output).st_size
         text = os.pread(output, min(total, limit), 0)
         answer = f"done {number} {status} {int(timed_out)} {milliseconds}"
@@ -130,4 +181,4 @@ def main(port_name: str, limit: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

@@ -1,19 +1,19 @@
-"""The bench: what each map operation costs, in instructions, without and with hooks.
+"""The benchmark: instructions for each map operation, with and without hooks.
 
 The guest is emulated with one CPU and counts its own instructions, so a figure
-does not depend on the host or its load. selftests/bench.c measures in the guest;
-this boots the kernels, each of them REPEATS times, and shows what came of it.
+does not depend on the host or its load. selftests/bench measures in the guest;
+this boots the kernels, each of them REPEATS times, and shows the figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from vm.accel import Accel
 from vm.errors import GuestError, UsageError
 from vm.figures import (
     TOLERANCE,
@@ -22,13 +22,17 @@ from vm.figures import (
     Results,
     Row,
     compare,
+    load,
     merge,
     parse,
     ratios,
     save,
 )
 from vm.guest import Guest
-from vm.prepare import ROOT, Prepared
+from vm.machine import TCG, Machine
+from vm.prepare import ROOT
+from vm.run import Run
+from vm.terminal import Log
 from vm.tree import series
 
 UNPATCHED = "unpatched"
@@ -37,8 +41,6 @@ PATCHED = ("unattached", "filtered", "hit", "fmod_ret")
 REPEATS = 3  # boots of each kernel
 SETUP_TIMEOUT = 300.0  # seconds; a setup takes about 5
 BOOT_DEADLINE = 240.0  # seconds; a guest that counts instructions is slow
-PROGRAM = "/run/bench"  # in the guest, where /run is a tmpfs
-TCG = Accel("tcg", "TCG: counts instructions")
 WORDS = ("worse", "gone", "better", "added")  # the fields of a Comparison
 
 _HEADINGS = {
@@ -47,129 +49,125 @@ _HEADINGS = {
     "fentry_map_fn": "fentry\nmap_fn",
     "kprobe_map_fn": "kprobe\nmap_fn",
 }
-Say = Callable[[str], None]
+
+
+def bench(run: Run, against: Path | None) -> int:
+    """Measure the plain and the patched kernel; the exit status.
+
+    Raises HarnessError, and writes bench.json and bench.svg into the run's folder.
+    """
+    console = Console()
+    base = run.options.base
+    old = load(against, base) if against else None
+    try:
+        results = measure_both(run)
+        save(results, run.logs.folder() / "bench.json")
+        status = show(results, old, run.logs.folder(), console)
+    except BaseException:
+        run.close(orderly=False)
+        raise
+    run.close()
+    for line in run.summary():
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    return status
+
+
+def measure_both(run: Run) -> Results:
+    """Measure the plain kernel, then the patched one.
+
+    The second build may take the place of the first, so the plain kernel is
+    measured before the patched one is built. If KVM works, nanoseconds are measured
+    as well, in one boot of each kernel.
+    """
+    options = run.options
+    patches = len(series(ROOT / "patches" / options.base, options.upto))
+    if not patches:
+        raise UsageError(
+            "--bench compares with the plain kernel, which --upto 0 is, too",
+            hint="leave --upto out, or give the number of a patch",
+        )
+    run.logs.keep()
+    figures: Figures = {}
+    clocked: dict[Row, float] = {}
+    for name, count, setups in (
+        ("plain", 0, PLAIN),
+        ("patched", options.upto, PATCHED),
+    ):
+        built = run.prepare(count, ["bench"])
+        program, bzimage = built.programs.folder / "bench", built.image.bzimage
+        run.machine = Machine(
+            *(TCG, 1, options.memory),
+            append=options.append,
+            qemu_opts=options.qemu_opts,
+            icount=True,
+        )
+        repeats = []
+        for number in range(1, REPEATS + 1):
+            run.terminal.say(f"measuring the {name} kernel: boot {number} of {REPEATS}")
+            log = run.logs.log(f"console-{name}-{number}")
+            found, run.release = measure_boot(
+                run.machine, bzimage, program, setups, log
+            )
+            repeats.append(found)
+        figures |= merge(repeats)
+        accel = run.accel()
+        if accel.name == "kvm":
+            run.terminal.say(f"measuring the {name} kernel: nanoseconds under KVM")
+            log = run.logs.log(f"console-{name}-kvm")
+            machine = replace(run.machine, accel=accel, icount=False)
+            nanoseconds, _ = measure_boot(machine, bzimage, program, setups, log)
+            clocked |= ratios(nanoseconds, setups[0])
+        run.machine = replace(run.machine, accel=accel)
+    return Results(options.base, patches, run.release, figures, clocked)
 
 
 def measure_boot(
-    bzimage: Path,
-    programs: Path,
-    setups: Iterable[str],
-    log: Path,
-    accel: Accel = TCG,
+    machine: Machine, bzimage: Path, program: Path, setups: Iterable[str], log: Log
 ) -> tuple[Figures, str]:
     """Boot a kernel and measure some setups; the figures, and the kernel's release.
 
-    Under TCG they are instructions, under KVM nanoseconds. `programs` is the
-    folder of the built bench, `log` the file for the console's log. BenchError
-    where the bench fails, GuestError where the guest is lost or its kernel
+    With icount they are instructions, else nanoseconds. `program` is the built
+    benchmark. BenchError if it fails, GuestError if the guest is lost or its kernel
     complains.
     """
-    tcg = accel.name == "tcg"
     figures: Figures = {}
     guest = Guest(
-        *(bzimage, accel, log.parent),
-        cpus=1,
-        boot_deadline=BOOT_DEADLINE,
-        shares=[programs],
-        log_name=log.name,
-        icount=tcg,
+        *(machine, bzimage, log), boot_deadline=BOOT_DEADLINE, shares=[program.parent]
     )
     with guest:
-        copied = guest.run(["cp", str(programs / "bench"), PROGRAM], timeout=60)
-        if copied.status:
-            raise GuestError(
-                f"the guest cannot read {programs / 'bench'}",
-                detail=copied.output,
-                hint="is the folder readable by you and not below /run or /proc?",
-            )
-        unit = "instructions" if tcg else "nanoseconds"
+        guest.copy([program])
+        unit = "instructions" if machine.icount else "nanoseconds"
         for setup in setups:
-            command = [PROGRAM, unit, setup]
-            result = guest.run(command, timeout=SETUP_TIMEOUT)
-            what = f"no end after {SETUP_TIMEOUT:.0f} s" if result.timed_out else ""
-            if not what:
-                found = parse(result.output)
-                if other := {row.setup for row in found} - {setup}:
-                    what = f"it printed figures of {', '.join(sorted(other))}"
-                elif result.status:
-                    what = f"exit status {result.status}"
-                figures |= found
-            if what:
-                raise BenchError(
-                    f"{setup}: {what}",
-                    command=command,
-                    detail=result.output,
-                    hint=f"the console's log is {log}",
-                )
+            figures |= _measure(guest, str(guest.folder / program.name), unit, setup)
     if guest.splats:
         raise GuestError(
-            "the kernel complained during the bench",
+            "the kernel complained during the benchmark",
             detail="\n".join(guest.splats),
-            hint=f"the console's log is {log}",
+            hint=f"the console's log is {log.path}",
         )
     return figures, guest.release
 
 
-def measure(
-    bzimage: Path,
-    programs: Path,
-    setups: Iterable[str],
-    logs: Path,
-    name: str,
-    say: Say = print,
-) -> tuple[Figures, str]:
-    """measure_boot() in instructions, the same in REPEATS boots.
-
-    `name` tells the kernel in what is said and in the names of the logs in the
-    folder `logs`. BenchError names the figures that are not the same.
-    """
-    repeats, release = [], ""
-    for number in range(1, REPEATS + 1):
-        say(f"measuring the {name} kernel: boot {number} of {REPEATS}")
-        log = logs / f"console-{name}-{number}.log"
-        figures, release = measure_boot(bzimage, programs, setups, log)
-        repeats.append(figures)
-    return merge(repeats), release
-
-
-def run(
-    prepare: Callable[[int | None], Prepared],
-    choose_accel: Callable[[], Accel],
-    *,
-    base: str,
-    upto: int | None,
-    logs: Path,
-    say: Say,
-) -> Results:
-    """Measure the plain kernel, then the patched one, and write bench.json.
-
-    `prepare` builds a kernel with the first N patches, or all of them for None;
-    the next may take its place, so each is measured before the next is built.
-    Where KVM runs, nanoseconds are measured as well, in one boot of each kernel.
-    """
-    patches = len(series(ROOT / "patches" / base, upto))
-    if not patches:
-        raise UsageError(
-            "--bench compares with the plain kernel, and so is --upto 0",
-            hint="leave --upto out, or give the number of a patch",
+def _measure(guest: Guest, program: str, unit: str, setup: str) -> Figures:
+    """The figures of one setup. BenchError if there is anything wrong with them."""
+    command = [program, unit, setup]
+    result = guest.run(command, timeout=SETUP_TIMEOUT)
+    if result.timed_out:
+        what, found = f"timed out after {SETUP_TIMEOUT:.0f} s", Figures()
+    else:
+        found, what = parse(result.output), ""
+        if other := {row.setup for row in found} - {setup}:
+            what = f"it printed figures of {', '.join(sorted(other))}"
+        elif result.status:
+            what = f"exit status {result.status}"
+    if what:
+        raise BenchError(
+            f"{setup}: {what}",
+            command=command,
+            detail=result.output,
+            hint=f"the console's log is {guest.console.log}",
         )
-    figures: Figures = {}
-    clocked: dict[Row, float] = {}
-    release = ""
-    for name, count, setups in (("plain", 0, PLAIN), ("patched", upto, PATCHED)):
-        built = prepare(count)
-        accel = choose_accel()
-        bzimage, programs = built.image.bzimage, built.programs
-        found, release = measure(bzimage, programs, setups, logs, name, say)
-        figures |= found
-        if accel.name == "kvm":
-            say(f"measuring the {name} kernel: nanoseconds under KVM")
-            log = logs / f"console-{name}-kvm.log"
-            nanoseconds, _ = measure_boot(bzimage, programs, setups, log, accel)
-            clocked |= ratios(nanoseconds, setups[0])
-    results = Results(base, patches, release, figures, clocked)
-    save(results, logs / "bench.json")
-    return results
+    return found
 
 
 def show(results: Results, old: Results | None, logs: Path, console: Console) -> int:

@@ -1,15 +1,17 @@
-"""The cache folder: where it is, who uses it now, and what was fetched into it."""
+"""The cache folder: where it is, and who is using it.
+
+Standard library only: run_tests.py checks the folder before anything is installed.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
+import itertools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vm.errors import UsageError
@@ -17,21 +19,32 @@ from vm.errors import UsageError
 _NAME = "bpf-map-tracing"
 
 
-def cache_dir(option: Path | None) -> Path:
-    """The cache folder, absolute and made if missing.
+def cache_option(arguments: Sequence[str]) -> str | None:
+    """The value of the last --cache on a command line, if there is one."""
+    named = None
+    for word, following in itertools.pairwise([*arguments, ""]):
+        if word == "--":
+            break
+        if word == "--cache" and following:
+            named = following
+        elif word.startswith("--cache="):
+            named = word.partition("=")[2]
+    return named
+
+
+def cache_folder(option: str | Path | None) -> Path:
+    """The cache folder, absolute, created if missing.
 
     `option`, else $XDG_CACHE_HOME/bpf-map-tracing, else ~/.cache/bpf-map-tracing.
-    UsageError where it cannot be written, or kbuild could not build in it.
+    UsageError if it is not writable, or kbuild could not build in it.
     """
     xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
     base = xdg if xdg.is_absolute() else Path("~/.cache")
     # Path.expanduser raises RuntimeError for an unknown ~user.
     named = os.path.expanduser(option or base / _NAME)  # noqa: PTH111
     path = Path(named).resolve()
-    hint = "name another folder with --cache"
-    if re.search(r"[\s:]", str(path)):
-        # The kernel's Makefile refuses such an O= folder, after the download.
-        raise UsageError(f"space or colon in the cache folder {path}", hint=hint)
+    hint = "choose another folder with --cache"
+    refuse_space(path, "cache folder", hint)
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".writable-{os.getpid()}"
@@ -39,30 +52,51 @@ def cache_dir(option: Path | None) -> Path:
         probe.unlink()
     except OSError as reason:
         raise UsageError(
-            f"cannot write the cache folder {path}: {reason.strerror}", hint=hint
+            f"cannot write to the cache folder {path}: {reason.strerror}", hint=hint
         ) from reason
     return path
 
 
+def refuse_space(path: Path, what: str, hint: str) -> None:
+    """UsageError for a path that make cannot handle."""
+    if re.search(r"[\s:]", str(path)):
+        # kbuild refuses such an O= folder, but only after the download.
+        raise UsageError(f"space or colon in the path of the {what} {path}", hint=hint)
+
+
 @contextmanager
 def locked(path: Path, note: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock of `path`: of a folder, its `.lock`; else the file itself.
+    """Hold the lock of the folder `path`.
 
     Blocks while another run holds it, after one `note`. The kernel drops the
-    lock when its holder dies, however that happens.
+    lock when its holder dies, no matter how.
     """
-    file = path / ".lock" if path.is_dir() else path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = lock(path, wait=False)
+    if descriptor is None:
+        note(f"waiting for another run that uses {path}")
+        descriptor = lock(path, wait=True)
+    assert descriptor is not None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            note(f"waiting for another run that uses {path}")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def lock(folder: Path, *, wait: bool) -> int | None:
+    """Lock a folder until the returned descriptor is closed.
+
+    None if another process holds the lock and `wait` is false.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def sha256_file(path: Path) -> str:
@@ -74,52 +108,3 @@ def sha256_file(path: Path) -> str:
 def safe_name(text: str) -> str:
     """`text` with everything but letters, digits, dots and dashes replaced."""
     return re.sub(r"[^A-Za-z0-9.-]", "_", text)
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of an archive in the cache; kept beside it as JSON."""
-
-    kind: str
-    base: str
-    version: str
-    sha256: str
-    describe: str
-
-    @property
-    def key(self) -> str:
-        """A file-system-safe name for the archive's content."""
-        return f"{self.kind}-{safe_name(self.version)}-{self.sha256[:12]}"
-
-
-def keep(archive: Path, record: Record) -> None:
-    """Write the record of a complete archive: from now on it is in the cache."""
-    file = archive.with_name(archive.name + ".json")
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(asdict(record), indent=1) + "\n")
-    part.replace(file)
-
-
-def recall(
-    archives: Path, wanted: Callable[[Record], bool], say: Callable[[str], None]
-) -> tuple[Path, Record] | None:
-    """An archive in `archives` with a `wanted` record, whose content is as recorded.
-
-    One that is not as recorded is removed, and said to be.
-    """
-    for file in sorted(archives.glob("*.json"), reverse=True):
-        archive = file.with_suffix("")
-        try:
-            record = Record(**json.loads(file.read_text()))
-        except (ValueError, TypeError):
-            say(f"{file} is not readable: removed")
-            file.unlink()
-            continue
-        if not wanted(record):
-            continue
-        if archive.is_file() and sha256_file(archive) == record.sha256:
-            return archive, record
-        say(f"{archive} is not what was fetched (SHA-256 differs): removed")
-        archive.unlink(missing_ok=True)
-        file.unlink()
-    return None

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-from vm.cache import Record, safe_name, sha256_file
+from vm.archives import Record
+from vm.bases import Base
+from vm.cache import safe_name, sha256_file
 from vm.errors import BuildError, UsageError
 from vm.process import output_of, run_logged
+from vm.terminal import Log
 
 OS_RELEASE = Path("/etc/os-release")
 APT_FOLDER = Path("/etc/apt")
-OTHER_WAY = "name a kernel tree that you have with --kernel-tree"
+OTHER_WAY = "give a kernel tree of your own with --kernel-tree"
 
 # Read after the machine's settings, so proxies, certificates and passwords stay.
 # Hooks of the machine's own updates are cleared: they work on its own lists.
@@ -34,31 +36,29 @@ Dir::Cache "{folder}/cache";
 """
 
 
-def debian_source(
-    base: str, suite: str, archives: Path, log: Path, say: Callable[[str], None]
-) -> tuple[Path, Record]:
-    """Fetch Debian's linux-source package for `base`; its archive and record.
+def debian_source(base: Base, archives: Path, log: Log) -> tuple[Path, Record]:
+    """Fetch the base's Debian source package; its archive and record.
 
-    From the machine's own suites, else from `suite` on the machine's Debian
-    mirror by a private apt configuration. apt checks the package against the
-    signed Release file. UsageError on a machine without a Debian mirror.
+    From the machine's own suites, else from the base's suite on the machine's
+    Debian mirror with a private apt configuration. apt checks the package against
+    the signed Release file. UsageError on a machine without a Debian mirror.
     """
-    package = f"linux-source-{base}"
-    # apt could not write the cache as its own user.
+    package, suite = base.package, base.suite
+    # apt could not write to the cache as its own user.
     options = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
     version = _candidate(package, options, log)
     if version is None:
         options += ["-c", os.fspath(_private_apt(archives / "apt", suite))]
-        say(f"reading the index of {suite} from this machine's Debian mirror")
+        log.say(f"reading the index of {suite} from this machine's Debian mirror")
         update = ["apt-get", *options, "update", "-o", "APT::Update::Error-Mode=any"]
-        output_of(update, log, env={"LC_ALL": "C"}, hint=f"see {log}, or {OTHER_WAY}")
+        output_of(update, log, hint=f"see {log.path}, or {OTHER_WAY}")
         version = _candidate(package, options, log)
     if version is None:
         raise BuildError(
             f"{suite} on this machine's Debian mirror has no {package}",
             hint=OTHER_WAY,
         )
-    say(f"downloading {package} {version} with apt, about 170 MB")
+    log.say(f"downloading {package} {version} with apt, about 170 MB")
     folder = archives / "deb"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -66,7 +66,7 @@ def debian_source(
         ["apt-get", *options, "download", f"{package}={version}"],
         log,
         cwd=folder,
-        hint=f"run `apt-get update` and try again, or {OTHER_WAY}; see {log}",
+        hint=f"run `apt-get update` and try again, or {OTHER_WAY}; see {log.path}",
     )
     for deb in folder.glob("*.deb"):
         run_logged(["dpkg-deb", "--extract", deb, folder], log)
@@ -79,15 +79,14 @@ def debian_source(
     archive = inner.replace(archives / f"{package}-{safe_name(version)}.tar.xz")
     shutil.rmtree(folder)
     describe = f"{package} {version} (Debian)"
-    return archive, Record("debian", base, version, sha256_file(archive), describe)
+    return archive, Record("debian", base.name, version, sha256_file(archive), describe)
 
 
-def _candidate(package: str, options: list[str], log: Path) -> str | None:
+def _candidate(package: str, options: list[str], log: Log) -> str | None:
     """The version that apt would download, if any."""
     command = ["apt-cache", *options, "policy", package]
     # UsageError: apt-cache only fails where it is missing or misconfigured.
-    env = {"LC_ALL": "C"}
-    for line in output_of(command, log, env=env, error=UsageError, hint=OTHER_WAY):
+    for line in output_of(command, log, error=UsageError, hint=OTHER_WAY):
         name, _, version = line.strip().partition(": ")
         if name == "Candidate" and version != "(none)":
             return version
@@ -95,13 +94,13 @@ def _candidate(package: str, options: list[str], log: Path) -> str | None:
 
 
 def _private_apt(folder: Path, suite: str) -> Path:
-    """Write an apt configuration that reads only `suite`; the machine's stays."""
+    """Write an apt configuration that reads only `suite`, beside the machine's."""
     for part in ("state/lists/partial", "cache/archives/partial"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     mirror = debian_mirror(apt_entries(APT_FOLDER))
     if mirror is None:
         raise UsageError(
-            f"no kernel source: kernel.org is not reachable, and {APT_FOLDER} names "
+            f"no kernel source: kernel.org cannot be reached, and {APT_FOLDER} has "
             "no Debian mirror",
             hint=OTHER_WAY,
         )

@@ -1,19 +1,20 @@
-"""What can go wrong outside the tests, and the exit status that says so.
+"""Everything that can go wrong outside the tests, each with its exit status.
 
-pytest's own: 0 all passed, 1 tests failed, 2 interrupted, 3 internal error,
-4 usage error, 5 no test ran.
+pytest's own statuses: 0 all passed, 1 tests failed, 2 interrupted, 3 internal
+error, 4 usage error, 5 no tests ran.
 """
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 
 class HarnessError(Exception):
-    """A run that cannot go on.
+    """A run that cannot continue.
 
-    `what` failed, on what; `command` is the exact command that was run, where
-    there was one; `hint` says what to do next; `detail` is quoted output.
+    `what` says what failed and on what; `command` is the exact command that was
+    run, if any; `hint` says what to do next; `detail` is quoted output.
     """
 
     exit_status = 3
@@ -24,13 +25,13 @@ class HarnessError(Exception):
         what: str,
         *,
         hint: str,
-        command: list[str] | None = None,
+        command: Sequence[str] = (),
         detail: str = "",
     ) -> None:
         super().__init__(what)
         self.what = what
         self.hint = hint
-        self.command = command
+        self.command = list(command)
         self.detail = detail
 
     def __str__(self) -> str:
@@ -38,13 +39,13 @@ class HarnessError(Exception):
         if self.detail:
             lines += [f"    {line}" for line in self.detail.rstrip().splitlines()]
         if self.command:
-            lines.append(f"command: {shell_join(self.command)}")
+            lines.append(f"command: {shlex.join(self.command)}")
         lines.append(f"next:    {self.hint}")
         return "\n".join(lines)
 
 
 class UsageError(HarnessError):
-    """The user asked for what cannot be done, or something is not installed."""
+    """The user asked for something impossible, or something is not installed."""
 
     exit_status = 4
     title = "usage error"
@@ -58,12 +59,7 @@ class BuildError(HarnessError):
 
 
 class GuestError(HarnessError):
-    """The guest was lost: a panic, an oops, a hang, or it vanished."""
+    """The guest was lost: it panicked, oopsed, hung or vanished."""
 
     exit_status = 7
     title = "guest lost"
-
-
-def shell_join(command: list[str]) -> str:
-    """The command as one would type it."""
-    return shlex.join(command)

@@ -1,4 +1,4 @@
-"""The bench's figures: read them, judge them, compare them with earlier ones.
+"""The benchmark's figures: read them, judge them, compare them with earlier ones.
 
 They are kept as a JSON file:
 
@@ -7,7 +7,7 @@ They are kept as a JSON file:
     patches       how many of them the patched kernel has
     release       of both kernels, such as "7.3.4"
     figures       a list of objects:
-        setup, type, operation, path    what was measured, see selftests/bench.c
+        setup, type, operation, path    what was measured, see selftests/bench/bench.c
         status    "figure", "skipped" (attached, but the kernel did not run it)
                   or "unavailable" (nothing to attach to)
         cost      instructions for each operation; null without a figure
@@ -30,8 +30,8 @@ from vm.errors import HarnessError, UsageError
 
 SCHEMA = "bpf-map-tracing-bench 1"
 MAX_SPREAD = 0.005  # of a cost, between the repeats
-# The repeats, boots and days apart, do not differ at all so far. What is left is
-# room for some other rhythm of the timer; 5 instructions more are to be found.
+# Repeats, boots and days apart, have not differed at all so far. This leaves room
+# for a timer that ticks differently; 5 more instructions must be found.
 TOLERANCE = 2.0  # instructions
 
 _LINE = re.compile(r"(figure|skipped|unavailable)((?: \w+){4})(?: (-?\d+\.\d+))?")
@@ -39,10 +39,10 @@ _STATUSES = ("figure", "skipped", "unavailable")
 
 
 class BenchError(HarnessError):
-    """The bench ran, and something in it did not do what was to be measured."""
+    """The benchmark ran, but did not measure what it was meant to."""
 
     exit_status = 1
-    title = "bench failed"
+    title = "benchmark failed"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Figure:
-    """What came of it; the fields are those of the JSON file."""
+    """The outcome; the fields are those of the JSON file."""
 
     status: str
     cost: float | None = None
@@ -79,7 +79,7 @@ Figures = dict[Row, Figure]
 
 @dataclass(frozen=True)
 class Results:
-    """What one run of the bench measured; the fields are those of the JSON file."""
+    """What one run of the benchmark measured; the fields are those of the JSON file."""
 
     base: str
     patches: int
@@ -90,7 +90,7 @@ class Results:
 
 def parse(output: str) -> Figures:
     """The figures that selftests/bench.c printed. BenchError for anything else."""
-    hint = "see selftests/bench.c for what it prints"
+    hint = "see selftests/bench/bench.c for what it prints"
     figures: Figures = {}
     *lines, end = output.splitlines() or [""]
     for line in [*lines, end]:
@@ -100,18 +100,20 @@ def parse(output: str) -> Figures:
             raise BenchError(
                 line.removeprefix("error: "),
                 detail="\n".join(more),
-                hint="see selftests/bench.c for what it checks",
+                hint="see selftests/bench/bench.c for what it checks",
             )
     for line in lines:
         match = _LINE.fullmatch(line)
         if not match or (match[1] == "figure") != (match[3] is not None):
-            raise BenchError(f"the bench printed {line!r}", detail=output, hint=hint)
+            raise BenchError(
+                f"the benchmark printed {line!r}", detail=output, hint=hint
+            )
         row = Row(*match[2].split())
         if row in figures:
             raise BenchError(f"{row}: printed twice", detail=output, hint=hint)
         figures[row] = Figure(match[1], float(match[3]) if match[3] else None)
     if end != "done" or not figures:
-        raise BenchError("the bench did not finish", detail=output, hint=hint)
+        raise BenchError("the benchmark did not finish", detail=output, hint=hint)
     return figures
 
 
@@ -165,7 +167,7 @@ def save(results: Results, file: Path) -> None:
 
 
 def load(file: Path, base: str) -> Results:
-    """Read the JSON file. UsageError if it is none, or not of this base."""
+    """Read the JSON file. UsageError if it is something else, or of another base."""
 
     def wrong(what: str) -> UsageError:
         hint = "give --against the bench.json of an earlier --bench of the same base"
@@ -176,7 +178,7 @@ def load(file: Path, base: str) -> Results:
     except OSError as error:
         raise wrong(error.strerror or str(error)) from None
     except ValueError:
-        raise wrong("this is no JSON") from None
+        raise wrong("this is not JSON") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise wrong(f'its schema is not "{SCHEMA}"')
     if content.get("base") != base:
@@ -203,7 +205,7 @@ class Comparison:
     """Lines that tell what differs from earlier results by more than TOLERANCE."""
 
     worse: list[str] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)  # was a figure, is none now
+    gone: list[str] = field(default_factory=list)  # was a figure, is not any more
     better: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
 
@@ -214,7 +216,7 @@ class Comparison:
 
 
 def compare(old: Figures, new: Figures) -> Comparison:
-    """Both ways: what costs more or less now, what is not there or was not."""
+    """Both ways: what costs more or less now, what is missing now or was before."""
     found = Comparison()
     for row in dict.fromkeys([*old, *new]):
         was, now = old.get(row, Figure("missing")), new.get(row, Figure("missing"))

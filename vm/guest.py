@@ -9,35 +9,36 @@ gone the agent sees the end of its input and powers off.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
 import secrets
 import select
 import shlex
-import shutil
 import socket
 import struct
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from vm.console import Console, Verdict, splats
-from vm.errors import GuestError, UsageError
-
-if TYPE_CHECKING:
-    from vm.accel import Accel
+from vm.console import Console
+from vm.errors import GuestError
+from vm.machine import Machine, environment
+from vm.splats import Verdict, classify, splats
+from vm.terminal import Log
 
 AGENT = Path(__file__).with_name("agent.py")
 PORT = "bpf.map.tracing"
+SHELL_PORT = "bpf.map.tracing.shell"
 OUTPUT_LIMIT = 1 << 20  # bytes of a command's output that the agent sends
+BOOT_DEADLINE = 120.0  # seconds
 ANSWER_MARGIN = 20.0  # seconds beyond a command's timeout until it is a hang
+CONSOLE_DEADLINE = 20.0  # seconds that the console may be behind
 POWER_OFF_DEADLINE = 20.0  # seconds
+_COPY_TIMEOUT = 600.0  # seconds
 _TRACE_GRACE = 3.0  # seconds for the rest of a trace after its headline
 
 
@@ -55,141 +56,51 @@ class Result:
     timed_out: bool
 
 
-def _environment() -> dict[str, str]:
-    """vng starts virtme-run by name: both are beside the Python that runs us."""
-    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
-    return {**os.environ, "PATH": path}
-
-
-def qemu_version() -> str:
-    """The first line that QEMU says of its version; empty where there is no QEMU."""
-    try:
-        text = subprocess.run(
-            ["qemu-system-x86_64", "--version"],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout
-    except OSError:
-        return ""
-    return text.partition("\n")[0]
-
-
-@functools.cache
-def one_thread() -> bool:
-    """Whether emulated CPUs have to share a thread of QEMU.
-
-    Before 8.1, a CPU that changes code while another one translates it may lose
-    the change. The kernel does that when a program is attached to a function that
-    runs: the breakpoint which it puts there meanwhile stays, and is an oops.
-    """
-    version = re.search(r"version (\d+)\.(\d+)", qemu_version())
-    return version is not None and (int(version[1]), int(version[2])) < (8, 1)
-
-
-def vng_command(
-    bzimage: Path,
-    accel: Accel,
-    *,
-    cpus: int = 2,
-    memory: str = "1G",
-    shares: Sequence[Path] = (),
-    channel: str | None = None,
-    icount: bool = False,
-) -> list[str]:
-    """The command that boots `bzimage` on the host's file system, copy on write.
-
-    With `channel` (the name of an abstract socket) the agent runs in the guest
-    and QEMU connects it to that socket; without, it is an interactive shell.
-    `shares` are folders that are mounts of their own in the guest, read-only:
-    needed for what is below a folder that virtme-ng hides (/run, /var/tmp, …).
-    With `icount` (TCG and one CPU only) the guest's clocks count its instructions,
-    one for a nanosecond, and jump ahead where it has nothing to do.
-
-    UsageError where vng is not installed.
-    """
-    vng = shutil.which("vng", path=_environment()["PATH"])
-    if vng is None:
-        raise UsageError(
-            "vng (virtme-ng) is not installed",
-            hint="./run_tests.py --install-deps installs what is missing",
-        )
-    # vng hands these paths to a shell without quoting them.
-    command = [vng, "--run", shlex.quote(str(bzimage.absolute()))]
-    command += ["--user", "root", "--cpus", str(cpus), "--memory", memory]
-    # virtiofsd of Debian 12 takes other options than vng gives; microvm has no
-    # PCI, which the kernel is configured for.
-    command += ["--force-9p", "--disable-microvm"]
-    for share in shares:
-        command += ["--rodir", shlex.quote(str(share.absolute()))]
-    qemu = ""
-    if accel.name == "tcg":
-        command.append("--disable-kvm")
-        if cpus > 1 and one_thread():
-            qemu = "-accel tcg,thread=single"
-    else:
-        # vng asks for kvm:tcg, and QEMU would fall back to TCG in silence.
-        qemu = "-machine accel=kvm"
-    if icount:
-        qemu += " -icount shift=0,sleep=off"
-    if channel is not None:
-        # The Python below the virtual environment: fewer files to look through.
-        python = str(Path(sys.executable).resolve())
-        agent = shlex.join([python, "-I", "-S", str(AGENT), PORT, str(OUTPUT_LIMIT)])
-        command += ["--verbose", "--append", "oops=panic", "--cwd", "/"]
-        command += ["--exec", f"exec {agent}"]
-        qemu += (
-            f" -device virtio-serial-pci,id=tests"
-            f" -chardev socket,id=agent,path={channel},abstract=on,server=off"
-            f" -device virtserialport,bus=tests.0,chardev=agent,name={PORT}"
-        )
-    return [*command, f"--qemu-opts={qemu.strip()}"] if qemu else command
-
-
-def shell(bzimage: Path, accel: Accel) -> int:
-    """An interactive root shell in the guest, on this terminal; its exit status."""
-    command = vng_command(bzimage, accel)
-    return subprocess.run(command, env=_environment(), check=False).returncode
-
-
 class Guest:
     """A booted guest, as a context manager.
 
-    `out` is the folder for the console's log. `boot_deadline` is in seconds.
-    Entering, run() and leaving raise GuestError when the guest is lost; by then
-    none of its processes is left.
+    The console goes to `log`; `boot_deadline` is in seconds; `shares` are folders
+    to mount, see Machine. `shell` is the path of a Unix socket on which QEMU
+    offers a shell, see attach.py. Entering, run() and leaving raise GuestError if
+    the guest is lost; by then none of its processes is left.
     """
 
     def __init__(
         self,
+        machine: Machine,
         bzimage: Path,
-        accel: Accel,
-        out: Path,
+        log: Log,
         *,
-        cpus: int = 2,
-        memory: str = "1G",
-        boot_deadline: float = 120.0,
+        boot_deadline: float = BOOT_DEADLINE,
         shares: Sequence[Path] = (),
-        log_name: str = "console.log",
-        icount: bool = False,
+        shell: str = "",
     ) -> None:
         self.release = ""
+        self.folder = Path()
         self.boot_seconds = 0.0
-        self.console = Console(out / log_name)
+        self.console = Console(log.path)
+        self._log = log
+        self._timeouts = machine.gdb is None
         self._boot_deadline = boot_deadline
-        # Only who knows the name can connect, and _accept looks who did.
+        # Only whoever knows the name can connect, and _accept() checks who did.
         self._name = f"{PORT}.{os.getpid()}.{secrets.token_hex(8)}"
-        self.command = vng_command(
-            *(bzimage, accel),
-            cpus=cpus,
-            memory=memory,
-            shares=shares,
-            channel=self._name,
-            icount=icount,
+        # The Python below the virtual environment: fewer files to search.
+        words = [str(Path(sys.executable).resolve()), "-I", "-S", str(AGENT)]
+        words += [PORT, str(OUTPUT_LIMIT), *([SHELL_PORT] if shell else [])]
+        qemu = _port_options("agent", PORT, f"path={self._name},abstract=on,server=off")
+        if shell:
+            qemu += _port_options(
+                "shell", SHELL_PORT, f"path={shell},server=on,wait=off"
+            )
+        ports = ["-device", "virtio-serial-pci,id=tests", *qemu]
+        machine = replace(machine, qemu_opts=(*ports, *machine.qemu_opts))
+        self.command = machine.vng_command(
+            bzimage, shares=shares, script=f"exec {shlex.join(words)}"
         )
         self._channel: socket.socket | None = None
         self._received = b""
         self._requests = 0
+        self._marked = 0  # how much of the console belongs to what is over
 
     @property
     def splats(self) -> list[str]:
@@ -198,13 +109,13 @@ class Guest:
 
     @property
     def verdict(self) -> Verdict | None:
-        """The worst that the console reported so far."""
-        return self.console.verdict()
+        """The worst event that the console reported so far."""
+        return classify(self.console.text)
 
     def __enter__(self) -> Self:
         begin = time.monotonic()
         try:
-            self._boot(begin + self._boot_deadline)
+            self._boot(self._deadline(self._boot_deadline))
         except BaseException:
             self._end()
             raise
@@ -230,36 +141,80 @@ class Guest:
         if self._channel is None:
             raise self._lost(f"the guest was gone before `{command}`")
         self._requests += 1
+        timeout = timeout if self._timeouts else float("inf")
         words = " ".join("x" + word.encode().hex() for word in argv)
         request = f"{self._requests} {timeout:.3f} {words}\n"
-        deadline = time.monotonic() + timeout + ANSWER_MARGIN
-        with contextlib.suppress(OSError):  # the answer's absence tells more
+        deadline = self._deadline(timeout + ANSWER_MARGIN)
+        with contextlib.suppress(OSError):  # the missing answer tells more
             self._channel.sendall(request.encode())
         header = self._receive_line(deadline, doing).split()
         if header[:2] != ["done", str(self._requests)] or len(header) != 7:
             raise self._lost(f"the agent answered {header!r} {doing}")
         status, timed_out, milliseconds, sent, total = map(int, header[2:])
         output = self._receive(sent, deadline, doing).decode(errors="replace")
+        self._wait_for_mark(f"end {self._requests}", doing)
         if total > sent:
             output += f"\n[{total - sent} more bytes of output are left out]\n"
         return Result(status, output, milliseconds / 1000, bool(timed_out))
+
+    def copy(self, files: Sequence[Path]) -> None:
+        """Copy files of the host into the guest's `folder`, which is in memory.
+
+        Over 9p, each start of a program would read all of it again.
+        """
+        command = ["cp", "-t", str(self.folder), *map(str, files)]
+        copied = self.run(command, timeout=_COPY_TIMEOUT)
+        if copied.timed_out:
+            raise GuestError(
+                f"copying {len(files)} files into the guest timed out after "
+                f"{copied.seconds:.0f} s",
+                command=command,
+                hint="is the machine overloaded?",
+            )
+        if copied.status:
+            raise GuestError(
+                f"cannot copy {len(files)} files into the guest",
+                command=command,
+                detail=copied.output,
+                hint="are they readable by you and not below /run or /proc? "
+                "--memory gives the guest more memory",
+            )
+
+    def _wait_for_mark(self, what: str, doing: str) -> None:
+        """Wait for a mark of the agent's on the console, which may be behind."""
+        mark = re.compile(rf"bpf-map-tracing: {what}\r*$", re.MULTILINE)
+        deadline = self._deadline(CONSOLE_DEADLINE)
+        while not mark.search(self.console.text, self._marked):
+            if self.console.closed():
+                raise self.lost(doing)
+            if time.monotonic() > deadline:
+                raise self._lost(
+                    f"the console did not show the end of what ran {doing}"
+                )
+            time.sleep(0.001)
+        self._marked = len(self.console.text)
+
+    def _deadline(self, seconds: float) -> float:
+        return time.monotonic() + (seconds if self._timeouts else float("inf"))
 
     def _boot(self, deadline: float) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(f"\0{self._name}")
             listener.listen(1)
+            self._log.command(self.command)
             temporary = {"TMPDIR": str(self.console.log.parent.absolute())}
-            self.console.start(self.command, _environment() | temporary)
+            self.console.start(self.command, environment() | temporary)
             while self._channel is None:
                 self._wait(listener, deadline, "during boot")
                 self._accept(listener)
         ready = self._receive_line(deadline, "during boot").split()
-        if len(ready) != 2 or ready[0] != "ready":
+        if len(ready) != 3 or ready[0] != "ready":
             raise self._lost(f"the agent said {ready!r} instead of being ready")
-        self.release = ready[1]
+        self.release, self.folder = ready[1], Path(ready[2])
+        self._wait_for_mark("ready", "during boot")
 
     def _accept(self, listener: socket.socket) -> None:
-        """Take the connection, if it is from a process of this guest's session."""
+        """Take the connection if it comes from a process of this guest's session."""
         channel, _ = listener.accept()
         peer = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         if self.console.started(struct.unpack("3i", peer)[0]):
@@ -271,7 +226,7 @@ class Guest:
         """Wait until there is something to read, or raise what became of the guest."""
         while not select.select([readable], [], [], 0.1)[0]:
             if self.console.closed() or (self.verdict and self.verdict.fatal):
-                raise self._lost_to(doing)
+                raise self.lost(doing)
             if time.monotonic() > deadline:
                 raise self._lost_hanging(doing)
 
@@ -282,7 +237,7 @@ class Guest:
         with contextlib.suppress(ConnectionError):
             data = self._channel.recv(1 << 16)
         if not data:
-            raise self._lost_to(doing)
+            raise self.lost(doing)
         self._received += data
 
     def _receive_line(self, deadline: float, doing: str) -> str:
@@ -303,10 +258,10 @@ class Guest:
         if not self.console.closed(POWER_OFF_DEADLINE):
             raise self._lost_hanging("at power-off")
         if self.verdict and self.verdict.fatal:
-            raise self._lost_to("at power-off")
+            raise self.lost("at power-off")
 
-    def _lost_to(self, doing: str) -> GuestError:
-        """The error for a guest that died, by what its console says."""
+    def lost(self, doing: str) -> GuestError:
+        """The error for a guest that died, from what its console says."""
         # A panic ends QEMU, and with it the console: then all of it is there.
         self.console.closed(_TRACE_GRACE)
         if (verdict := self.verdict) and verdict.fatal:
@@ -315,10 +270,10 @@ class Guest:
 
     def _lost_hanging(self, doing: str) -> GuestError:
         stall = f": {self.verdict.headline}" if self.verdict else ""
-        return self._lost(f"hang: no sign of the guest {doing}{stall}")
+        return self._lost(f"hang: the guest does not respond {doing}{stall}")
 
     def _lost(self, what: str) -> GuestError:
-        """End all that is left, and make the error."""
+        """End everything that is left, and make the error."""
         self._end()
         return GuestError(
             what,
@@ -328,11 +283,19 @@ class Guest:
         )
 
     def _end(self) -> None:
-        """Leave nothing: channel, processes, terminal. Any number of times."""
+        """Leave nothing: channel, processes, terminal. May be called again."""
         if self._channel is not None:
             self._channel.close()
             self._channel = None
         self.console.end()
-        # virtme-run leaves these in TMPDIR where a signal ended it.
+        # virtme-run leaves these in TMPDIR if a signal ended it.
         for file in self.console.log.parent.glob("virtme_ret*"):
             file.unlink(missing_ok=True)
+
+
+def _port_options(name: str, port: str, backend: str) -> list[str]:
+    """QEMU's options for a virtio-serial port with a socket behind it."""
+    return [
+        *("-chardev", f"socket,id={name},{backend}"),
+        *("-device", f"virtserialport,bus=tests.0,chardev={name},name={port}"),
+    ]

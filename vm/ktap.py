@@ -7,6 +7,7 @@ one test, notes that start with `#`, and one result line.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,10 +74,10 @@ def _ended(status: int) -> str:
     return f"exit status {status}"
 
 
-def list_tests(output: str) -> list[str]:
+def list_tests(output: Sequence[str]) -> list[str]:
     """The names that `./prog -l` lists, in the order in which they run.
 
-    The listing (on stderr, with exit status 4) is a table for reading: each
+    The listing (with exit status 4) is a table for people to read: each
     fixture's variants and its tests stand side by side in columns 21 and 47,
     though they have nothing to do with each other. Every variant runs every
     test of its fixture.
@@ -89,7 +90,7 @@ def list_tests(output: str) -> list[str]:
             for test in tests:
                 names.append(".".join(filter(None, (fixture, variant, test))))
 
-    for line in output.splitlines():
+    for line in output:
         if not line.strip() or line.startswith(("#", "---")):
             continue
         columns = line[21:]

@@ -1,77 +1,50 @@
-"""From the user's options to an image and the test programs for it."""
+"""From the user's options to a kernel image and the test programs for it."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from vm.errors import BuildError, UsageError
-from vm.image import Image, Stage, build_image, timed
-from vm.ktap import list_tests
-from vm.process import run_logged
-from vm.source import get_source
+from vm.bases import load_base
+from vm.build import Image, build_image
+from vm.errors import UsageError
+from vm.kconfig import fragments_of
+from vm.options import Options
+from vm.selftests import Programs, build_programs
+from vm.source import fetch_source
+from vm.stopwatch import Stage, timed
+from vm.terminal import Log
 from vm.tools import KERNEL, missing
 from vm.tree import prepare_tree, series
+from vm.user_tree import user_source
 
 ROOT = Path(__file__).resolve().parent.parent
-SELFTESTS = ROOT / "selftests"
-KCONFIG = ROOT / "kconfig"
-FRAGMENTS = [KCONFIG / "base.config", KCONFIG / "vm.config"]
-Say = Callable[[str], None]
-Progress = Callable[[int, int | None], None]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Prepared:
-    """All that a run needs before it boots.
-
-    `programs` is the folder of the built C tests; `stages` tells what each step
-    took, in the order in which they were taken.
-    """
+    """What a run needs before it boots; `stages` in the order they were done."""
 
     image: Image
-    programs: Path
-    stages: dict[str, Stage] = field(default_factory=dict)
-
-    def tests_of(self, source: Path) -> list[str]:
-        """The tests of the program built from `source`, as fixture.variant.test."""
-        program = self.programs / source.stem
-        # The listing goes to stderr, and the exit status 4 says "skipped".
-        listing = subprocess.run(
-            [program, "-l"], capture_output=True, text=True, check=False
-        )
-        names = list_tests(listing.stderr) if listing.returncode == 4 else []
-        if not names:
-            raise BuildError(
-                f"{program} lists no tests",
-                command=[str(program), "-l"],
-                detail=listing.stderr,
-                hint=f"compare {source} with the other tests",
-            )
-        return names
+    programs: Programs
+    stages: dict[str, Stage]
 
 
 def prepare(
-    *,
-    base: str,
-    upto: int | None,
-    debug: bool,
-    kernel_tree: Path | None,
-    allow_dirty: bool,
+    options: Options,
     cache: Path,
-    logs: Path,
-    say: Say,
-    progress: Progress,
+    log: Callable[[str], Log],
+    *,
+    upto: int | None,
     targets: Sequence[str] = (),
 ) -> Prepared:
     """Fetch, unpack, patch, configure and build the kernel, then the selftests.
 
-    `debug` adds kconfig/debug.config. `targets` are those of selftests/Makefile,
-    where it is not all tests.
-    Raises UsageError for missing tools, a wrong tree or series; BuildError for
-    what fails on the way. The caller holds the cache's lock.
+    `log` makes the log of a stage, by its name; `upto` is the number of patches,
+    all for None; `targets` are those of selftests/Makefile, by default all tests.
+    UsageError for missing tools, a wrong tree or series; BuildError for a step
+    that fails. The caller holds the cache's lock.
     """
     lacking = missing(KERNEL)
     if lacking:
@@ -80,32 +53,31 @@ def prepare(
             + ", ".join(f"{tool.name} (package {tool.package})" for tool in lacking),
             hint="./run_tests.py --install-deps",
         )
-    stages: dict[str, Stage] = {}
-    patches = series(ROOT / "patches" / base, upto)
-    with timed(stages.setdefault("fetch", Stage())):
-        source = get_source(
-            base,
-            cache,
-            logs / "fetch.log",
-            say,
-            kernel_tree=kernel_tree,
-            allow_dirty=allow_dirty,
-            progress=progress,
-        )
-    with timed(stages.setdefault("unpack and patch", Stage())):
-        tree = prepare_tree(source, patches, cache, logs / "patch.log", say)
-    fragments = [*FRAGMENTS, KCONFIG / "debug.config"] if debug else FRAGMENTS
-    image = build_image(tree, fragments, logs / "build.log", say, progress)
+    stages = {name: Stage() for name in ("fetch", "unpack and patch")}
+    base = load_base(ROOT / "patches" / "bases.toml", options.base)
+    folder = ROOT / "patches" / base.name
+    patches = series(folder, upto)
+    debug = ["debug.config"] if options.debug_kernel else []
+    fragments = fragments_of([*base.fragments, *debug], options.kconfig)
+    with timed(stages["fetch"]):
+        fetching = log("fetch")
+        if options.kernel_tree is None:
+            source = fetch_source(base, cache, fetching)
+        else:
+            source = user_source(
+                *(base.name, options.kernel_tree, options.allow_dirty),
+                *(cache, fetching),
+            )
+    with timed(stages["unpack and patch"]):
+        tree = prepare_tree(source, patches, cache, log("patch"))
+    image = build_image(
+        *(tree, fragments, log("build")), jobs=options.jobs, objects=base.objects
+    )
     stages |= image.stages
-    programs = image.build / "selftests"
     with timed(stages.setdefault("selftests", Stage())):
-        run_logged(
-            [
-                *("make", "-C", SELFTESTS, f"KERNEL={tree.path}"),
-                *(f"BUILD={image.build}", f"OUT={programs}"),
-                *(f"PATCHES={ROOT / 'patches' / base}", *targets),
-            ],
-            logs / "selftests.log",
-            what="the selftests do not build",
+        programs = build_programs(
+            *(ROOT / "selftests", image, folder, log("selftests")),
+            jobs=options.jobs,
+            targets=targets,
         )
     return Prepared(image, programs, stages)

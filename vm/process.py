@@ -1,7 +1,8 @@
-"""Commands that end when the harness ends, with their output in a log file."""
+"""Commands that end when the harness ends, with their output in a log."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import TextIO
 
 from vm.errors import BuildError, HarnessError
+from vm.terminal import Log
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_TERM_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+_TAIL = 15  # lines of output that an error quotes
 
 
 def die_with_parent() -> None:
@@ -22,27 +26,35 @@ def die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def end_group(process: subprocess.Popen[str], grace: float = 2.0) -> None:
-    """End a process that leads its own group, and the whole group with it."""
-    for sig in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sig)
-        except ProcessLookupError:
-            break
-        deadline = time.monotonic() + grace
-        while time.monotonic() < deadline:
-            process.poll()
-            try:
-                os.killpg(process.pid, 0)
-            except ProcessLookupError:
-                return
-            time.sleep(0.05)
-    process.wait()
+def session_members(leader: int) -> list[int]:
+    """The living processes of the session that `leader` started."""
+    members = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            stat = (folder / "stat").read_text(errors="replace")
+            state, _, _, session = stat.rpartition(")")[2].split()[:4]
+            if int(session) == leader and state not in "ZX":
+                members.append(int(folder.name))
+    return members
+
+
+def end_session(leader: int) -> None:
+    """End every process of a session: SIGTERM, after 2 s SIGKILL."""
+    asked: set[int] = set()
+    kill_at = time.monotonic() + _TERM_GRACE
+    while members := session_members(leader):
+        late = time.monotonic() > kill_at
+        for pid in members:
+            if late or pid not in asked:
+                asked.add(pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
+        time.sleep(0.02)
 
 
 def run_logged(
     command: Sequence[str | os.PathLike[str]],
-    log: Path,
+    log: Log,
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
@@ -50,40 +62,49 @@ def run_logged(
     hint: str = "",
     error: type[HarnessError] = BuildError,
     what: str = "",
+    statuses: Sequence[int] = (0,),
 ) -> None:
     """Run a command to its end; append the command and its output to `log`.
 
-    `env` is added to the environment. `on_line` gets each line of output, for
-    showing progress. A nonzero exit raises `error` with the last 15 lines of
-    output. On any exception, Ctrl-C included, the command's whole process
-    group is ended before the exception goes on.
+    `env` is added to the environment. `on_line` gets each line of output, to
+    show progress. An exit status not in `statuses` raises `error` with the last
+    15 lines of output. On any exception, Ctrl-C included, the command's whole
+    session is ended before the exception goes on.
     """
     argv = [os.fspath(word) for word in command]
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8", errors="replace") as out:
-        out.write(f"$ {subprocess.list2cmdline(argv)}\n")
-        out.flush()
-        last = _run(argv, out, cwd, env, on_line, error)
-    if last is not None:
+    log.command(argv)
+    with log.path.open("a", encoding="utf-8", errors="replace") as out:
+        status, tail = _run(argv, out, cwd, env, on_line, error)
+    if status not in statuses:
         raise error(
-            f"{what or argv[0]} (exit status {last[0]})",
+            f"{what or argv[0]} (exit status {status})",
             command=argv,
-            detail="\n".join(last[1]),
-            hint=hint or f"the whole output is in {log}",
+            detail="\n".join(tail),
+            hint=hint or f"the whole output is in {log.path}",
         )
 
 
 def output_of(
     command: Sequence[str | os.PathLike[str]],
-    log: Path,
+    log: Log,
     *,
     env: Mapping[str, str] | None = None,
     error: type[HarnessError] = BuildError,
     hint: str = "",
+    what: str = "",
+    statuses: Sequence[int] = (0,),
 ) -> list[str]:
     """Run a command; its lines of output, those of stderr among them."""
     lines: list[str] = []
-    run_logged(command, log, env=env, on_line=lines.append, error=error, hint=hint)
+    run_logged(
+        *(command, log),
+        env=env,
+        on_line=lines.append,
+        error=error,
+        hint=hint,
+        what=what,
+        statuses=statuses,
+    )
     return lines
 
 
@@ -94,7 +115,8 @@ def _run(
     env: Mapping[str, str] | None,
     on_line: Callable[[str], None] | None,
     error: type[HarnessError],
-) -> tuple[int, list[str]] | None:
+) -> tuple[int, list[str]]:
+    """The exit status and the last lines of output."""
     try:
         process = subprocess.Popen(
             argv,
@@ -120,11 +142,12 @@ def _run(
         assert process.stdout is not None
         for line in process.stdout:
             out.write(line)
-            tail = [*tail[-14:], line.rstrip("\n")]
+            tail = [*tail[1 - _TAIL :], line.rstrip("\n")]
             if on_line:
                 on_line(line.rstrip("\n"))
         status = process.wait()
     except BaseException:
-        end_group(process)
+        end_session(process.pid)
+        process.wait()
         raise
-    return (status, tail) if status else None
+    return status, tail

@@ -6,11 +6,14 @@ Imported by run_tests.py before anything is installed: standard library only.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from vm.errors import UsageError
 
 
 class Tool(NamedTuple):
@@ -20,7 +23,7 @@ class Tool(NamedTuple):
     package: str
 
 
-# To prepare the harness's own Python environment; its own tests need no more.
+# For the harness's Python environment; its own tests need nothing else.
 HARNESS = (
     Tool("git", "git"),
     Tool("python3", "python3-venv"),
@@ -50,12 +53,12 @@ KERNEL = (
     Tool("/zlib.h", "zlib1g-dev"),
 )
 
-# Not needed, but it makes the second build of a kernel many times faster.
+# Optional, but it makes the second build of a kernel many times faster.
 WELCOME = (Tool("ccache", "ccache"),)
 
 
 def missing(tools: Sequence[Tool]) -> list[Tool]:
-    """Those of `tools` that this machine lacks."""
+    """Those of `tools` that this machine does not have."""
     return [tool for tool in tools if not _present(tool.name)]
 
 
@@ -67,16 +70,28 @@ def _present(name: str) -> bool:
     return shutil.which(name, path=path) is not None
 
 
-def install_deps() -> int:
-    """Install all of them with apt-get, through sudo where not root; its status."""
+def install_deps() -> None:
+    """Install all of them with apt-get, through sudo unless root. UsageError."""
     packages = sorted({tool.package for tool in (*HARNESS, *KERNEL, *WELCOME)})
     sudo = [] if os.geteuid() == 0 else ["sudo"]
     noninteractive = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
     for words in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
         command = [*sudo, *noninteractive, *words]
-        print("$ " + " ".join(command), flush=True)
-        status = subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
-        # An index of some other repository may be out of reach: the install tells.
-        if status.returncode and words[0] != "update":
-            return status.returncode
-    return 0
+        print(f"$ {shlex.join(command)}", flush=True)
+        try:
+            status = subprocess.run(
+                command, stdin=subprocess.DEVNULL, check=False
+            ).returncode
+        except OSError as error:
+            raise UsageError(
+                f"cannot run {error.filename}: {error.strerror}",
+                command=command,
+                hint="run this as root",
+            ) from None
+        # The index of an unrelated repository may fail: the install will tell.
+        if status and words[0] != "update":
+            raise UsageError(
+                f"apt-get failed (exit status {status})",
+                command=command,
+                hint="see its error above",
+            )

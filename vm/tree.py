@@ -1,4 +1,4 @@
-"""A kernel tree of our own for each source, with the patch series applied."""
+"""A prepared kernel tree for each source, with the patch series applied."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from vm.errors import BuildError, UsageError
 from vm.process import run_logged
-from vm.source import Source, git_objects
-
-Say = Callable[[str], None]
+from vm.source import Source
+from vm.terminal import Log
+from vm.user_tree import AS_COMMITTED, git_objects
 
 _USER_TREES_KEPT = 2
 
-# `git apply` inside somebody's repository skips, in silence, what lies outside
-# the current folder's part of it; and the user's settings could alter a patch.
+# Inside a repository, `git apply` silently skips files outside the current folder;
+# and the user's settings could alter a patch.
 _NO_REPOSITORY = {
     "GIT_DIR": os.devnull,
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_SYSTEM": os.devnull,
-    "LC_ALL": "C",
 }
 
 
@@ -45,18 +43,18 @@ class Tree:
 def series(folder: Path, upto: int | None = None) -> list[Path]:
     """The patches 0001-*.patch, 0002-*.patch, ... of `folder`, the first `upto`.
 
-    UsageError for a folder without patches, a gap or doublet in the numbers, a
-    *.patch without number, or fewer than `upto` patches.
+    UsageError for a folder without patches, a gap or duplicate in the numbers, a
+    *.patch without a number, or fewer than `upto` patches.
     """
     patches = sorted(folder.glob("*.patch"))
     if not patches:
-        raise UsageError(f"{folder} has no patches", hint="name a base that has them")
+        raise UsageError(f"{folder} has no patches", hint="choose a base that has them")
     for number, patch in enumerate(patches, 1):
         if not patch.name.startswith(f"{number:04d}-"):
             raise UsageError(
-                f"{patch} stands where patch {number:04d} of the series should",
+                f"{patch} is where patch {number:04d} of the series should be",
                 hint="number the patches 0001-, 0002-, ... without a gap; "
-                "a cover letter's name ends in .txt",
+                "the cover letter's name ends in .txt",
             )
     if upto is None:
         return patches
@@ -68,34 +66,32 @@ def series(folder: Path, upto: int | None = None) -> list[Path]:
     return patches[:upto]
 
 
-def prepare_tree(
-    source: Source, patches: list[Path], cache: Path, log: Path, say: Say
-) -> Tree:
+def prepare_tree(source: Source, patches: list[Path], cache: Path, log: Log) -> Tree:
     """The tree of `source` with exactly `patches` applied.
 
-    Unpacked when missing; else only the patches that differ are reversed and
+    Unpacked if missing; otherwise only the patches that differ are reversed and
     applied, and only files that end up different get a new mtime, so that make
-    rebuilds no more than that. BuildError when a patch does not apply; those
-    before it then are, and the next call goes on from there.
+    rebuilds no more than that. BuildError if a patch does not apply; those before
+    it are applied then, and the next call continues from there.
     """
     home = cache / "trees" / source.key
     path, applied, state = home / "linux", home / "applied", home / "state"
     if home.exists() and not (state.is_file() and state.read_text() == "clean"):
-        say(f"{home} was left half-made by a killed run: making it anew")
+        log.say(f"{home} was left half-made by a killed run: starting over")
         shutil.rmtree(home)
     fresh = not home.exists()
     if fresh:
         applied.mkdir(parents=True)
         state.write_text("changing")
-        say(f"unpacking {source.describe}")
+        log.say(f"unpacking {source.describe}")
         path.mkdir()
         _unpack(source, path, cache, log)
         state.write_text("clean")
-    # Its time of use, by which old trees of the user are dropped.
+    # When it was last used: the user's oldest trees are dropped.
     os.utime(state)
     if source.kind == "tree":
-        _drop_old_user_trees(cache / "trees", say)
-    changed = _switch(path, applied, state, patches, log, say)
+        _drop_old_user_trees(cache / "trees", log)
+    changed = _switch(path, applied, state, patches, log)
     return Tree(path, source, _digest(patches), fresh or changed)
 
 
@@ -112,9 +108,9 @@ def _digest(patches: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _unpack(source: Source, path: Path, cache: Path, log: Path) -> None:
+def _unpack(source: Source, path: Path, cache: Path, log: Log) -> None:
     """Fill the empty folder `path`. Every file gets the current time as mtime."""
-    hint = f"see {log}; is there room in {cache}?"
+    hint = f"see {log.path}; is there enough space in {cache}?"
     archive, flags = source.path, ["--strip-components=1"]
     if source.kind == "tree" and not source.git_tree:
         words = ["cp", "-R", "--preserve=mode", "--", f"{source.path}/.", f"{path}"]
@@ -122,9 +118,10 @@ def _unpack(source: Source, path: Path, cache: Path, log: Path) -> None:
         return
     if source.git_tree:
         archive, flags = path.with_name("export.tar"), []
-        words = ["git", "-C", f"{source.path}", "archive", "-o", f"{archive}"]
+        words = ["git", "-C", f"{source.path}", *AS_COMMITTED, "archive"]
         objects = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": f"{git_objects(cache)}"}
-        run_logged([*words, source.git_tree], log, env=objects, hint=hint)
+        words += ["-o", f"{archive}", source.git_tree]
+        run_logged(words, log, env=objects, hint=hint)
     words = ["tar", "-x", "-m", "-C", f"{path}", *flags, "-f", f"{archive}"]
     run_logged(words, log, hint=hint)
     if source.git_tree:
@@ -132,19 +129,19 @@ def _unpack(source: Source, path: Path, cache: Path, log: Path) -> None:
         shutil.rmtree(git_objects(cache), ignore_errors=True)
 
 
-def _drop_old_user_trees(trees: Path, say: Say) -> None:
-    """Every edit of a user's tree makes a new folder of some GB: bound them."""
+def _drop_old_user_trees(trees: Path, log: Log) -> None:
+    """Every edit of a user's tree makes a new folder of some GB: limit them."""
     homes = [home for home in trees.glob("tree-*") if (home / "state").is_file()]
     homes.sort(key=lambda home: (home / "state").stat().st_mtime_ns)
     for home in homes[:-_USER_TREES_KEPT]:
-        say(f"removing {home}, made from an older state of a tree of yours")
-        # First of all, so that a removal that is cut short is not taken for a tree.
+        log.say(f"removing {home}, made from an older state of a tree of yours")
+        # First, so that a removal cut short is not taken for a tree.
         (home / "state").write_text("changing")
         shutil.rmtree(home)
 
 
 def _switch(
-    path: Path, applied: Path, state: Path, patches: list[Path], log: Path, say: Say
+    path: Path, applied: Path, state: Path, patches: list[Path], log: Log
 ) -> bool:
     """Make `patches` the applied ones; True if that changed anything."""
     old = sorted(applied.glob("*.patch"))
@@ -165,11 +162,11 @@ def _switch(
             _apply(path, copy, copy.name, state, log, reverse=True)
             copy.unlink()
         for number, patch in enumerate(patches[same:], same + 1):
-            say(f"applying {patch.name}")
+            log.say(f"applying {patch.name}")
             _apply(path, patch, os.fspath(patch), state, log)
             shutil.copyfile(patch, applied / f"{number:04d}.patch")
     finally:
-        # What make built of a file that was patched back and forth still holds.
+        # A file that was patched back and forth need not be compiled again.
         for name, time in times.items():
             if before[name] == _content(path / name):
                 os.utime(path / name, ns=(time, time))
@@ -182,11 +179,11 @@ def _apply(
     patch: Path,
     name: str,
     state: Path,
-    log: Path,
+    log: Log,
     *,
     reverse: bool = False,
 ) -> None:
-    """Apply one patch wholly, or raise BuildError with nothing of it applied."""
+    """Apply one patch completely, or raise BuildError with none of it applied."""
     command = ["git", "apply", "--whitespace=nowarn", *["--reverse"] * reverse]
     command.append(os.fspath(patch.resolve()))
     try:
@@ -209,12 +206,12 @@ def _apply(
             raise BuildError(
                 f"git applied {name}, yet {file} did not change",
                 command=command,
-                hint=f"see {log}; is {path} inside a git repository?",
+                hint=f"see {log.path}; is {path} inside a git repository?",
             )
 
 
 def _files(patch: Path) -> list[str]:
-    """The files that a patch changes, makes or deletes."""
+    """The files that a patch changes, adds or deletes."""
     text = patch.read_text(errors="replace")
     pairs = re.findall(
         r"^--- (?:a/(\S+)|/dev/null)\n\+\+\+ (?:b/(\S+)|/dev/null)$", text, re.MULTILINE

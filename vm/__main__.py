@@ -1,0 +1,39 @@
+"""python -I vm/__main__.py ARGS…: pytest with the harness's plugin.
+
+run_tests.py becomes this, in the virtual environment that it prepared.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import pytest  # noqa: E402  (after the path)
+
+from vm.cache import cache_folder, cache_option  # noqa: E402
+from vm.errors import HarnessError  # noqa: E402
+from vm.output import LOST, guard_output, output_lost  # noqa: E402
+
+
+def main(arguments: list[str]) -> int:
+    """Run pytest; its exit status, or LOST if the user cannot be told of it."""
+    words = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
+    status = 2
+    try:
+        guard_output()
+        cache = cache_folder(cache_option(arguments))
+        words += ["-o", f"cache_dir={cache / 'pytest'}", "-p", "vm.plugin"]
+        status = int(pytest.main([*words, *arguments]))
+    except HarnessError as error:
+        status = error.exit_status
+        print(error, file=sys.stderr)
+    except KeyboardInterrupt:
+        pass
+    return LOST if output_lost() else status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

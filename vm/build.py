@@ -1,0 +1,227 @@
+"""Configure and build the kernel of a tree, in a folder beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vm.errors import BuildError
+from vm.kconfig import check_config, folder_name, options_of
+from vm.process import output_of, run_logged
+from vm.stopwatch import Stage, timed
+from vm.terminal import Log
+from vm.tree import Tree, touched
+
+# An object of the kernel; those of kbuild's own tools have a full path.
+_OBJECT = re.compile(r"\s+(?:CC|AS)\s+(?:\[M\]\s+)?[^/\s]\S*\.o$")
+_WARNING = re.compile(r"(\S+?):\d+:\d+: warning: ")
+_ERROR = re.compile(r"(^|\s)(fatal )?error: |\*\*\* |undefined reference")
+
+
+@dataclass(frozen=True)
+class Image:
+    """A kernel ready to boot.
+
+    `build` is its O= folder, `release` what `uname -r` will print, `objects` how
+    many objects this call compiled and `built` whether make ran. `stages` has
+    "configure" and "build".
+    """
+
+    bzimage: Path
+    build: Path
+    tree: Tree
+    release: str
+    objects: int
+    built: bool
+    stages: dict[str, Stage]
+
+    @property
+    def vmlinux(self) -> Path:
+        """The kernel with its symbols, for a debugger."""
+        return self.build / "vmlinux"
+
+    @property
+    def max_cpus(self) -> int:
+        """CONFIG_NR_CPUS: more than these are left unused."""
+        return int(options_of(self.build / ".config").get("CONFIG_NR_CPUS", "1"))
+
+
+def build_image(
+    tree: Tree, fragments: Sequence[Path], log: Log, *, jobs: int, objects: int
+) -> Image:
+    """Build `tree` with the configuration `fragments`, unless that is done already.
+
+    `jobs` is make's -j; `objects` is what a full build compiles, if it was never
+    done here before. BuildError if an option of a fragment is lost or make fails.
+    """
+    build = tree.path.parent / folder_name(fragments)
+    bzimage = build / "arch" / "x86" / "boot" / "bzImage"
+    stamp = build / "built.json"
+    stages = {"configure": Stage(), "build": Stage()}
+    compiler = _compiler()
+    inputs = _inputs(tree, fragments, compiler, log)
+    wanted = {"inputs": inputs, "bzimage": _identity(bzimage)}
+    compiled = 0
+    built = _load(stamp) != wanted
+    if built:
+        # Before make starts: an old image must never pass for a new one.
+        stamp.unlink(missing_ok=True)
+        with timed(stages["configure"]):
+            whole = _configure(tree, build, fragments, compiler, inputs, log)
+        with timed(stages["build"]):
+            compiled = _make(tree, build, compiler, jobs, objects if whole else 0, log)
+        wanted["bzimage"] = _identity(bzimage)
+        stamp.write_text(json.dumps(wanted))
+    release = (build / "include" / "config" / "kernel.release").read_text().strip()
+    return Image(bzimage, build, tree, release, compiled, built, stages)
+
+
+def _compiler() -> dict[str, str]:
+    """make's variables for the compilers; the user's choice takes precedence."""
+    if os.environ.get("LLVM"):
+        return {}
+    ccache = "ccache " if shutil.which("ccache") else ""
+    return {name: os.environ.get(name) or f"{ccache}gcc" for name in ("CC", "HOSTCC")}
+
+
+def _clang(llvm: str) -> str:
+    """The compiler that kbuild takes for this value of LLVM."""
+    if llvm.endswith("/"):
+        return f"{llvm}clang"
+    return f"clang{llvm if llvm.startswith('-') else ''}"
+
+
+def _inputs(
+    tree: Tree, fragments: Sequence[Path], compiler: Mapping[str, str], log: Log
+) -> str:
+    """A hash of everything that determines the image."""
+    llvm = os.environ.get("LLVM", "")
+    digest = hashlib.sha256(f"{tree.source.key} {tree.applied} {llvm}".encode())
+    for fragment in fragments:
+        digest.update(hashlib.sha256(fragment.read_bytes()).digest())
+    command = compiler.get("CC") or _clang(llvm)
+    for tool in ([*shlex.split(command), "--version"], ["pahole", "--version"]):
+        digest.update(f"{command}: {output_of(tool, log)[0]}\n".encode())
+    return digest.hexdigest()
+
+
+def _identity(file: Path) -> str:
+    if not file.is_file():
+        return ""
+    stat = file.stat()
+    return f"{stat.st_size} bytes of {stat.st_mtime_ns}"
+
+
+def _load(file: Path) -> object:
+    """The content of a JSON file; None if it is missing or cut short."""
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _run_make(
+    tree: Tree,
+    build: Path,
+    compiler: Mapping[str, str],
+    words: list[str],
+    log: Log,
+    on_line: Callable[[str], None] | None = None,
+) -> None:
+    variables = [f"{name}={value}" for name, value in compiler.items()]
+    run_logged(
+        ["make", f"O={build}", *variables, *words],
+        log,
+        cwd=tree.path,
+        # Every object with a banner contains it: the time would defeat ccache.
+        env={"KBUILD_BUILD_TIMESTAMP": "1970-01-01"},
+        on_line=on_line,
+    )
+
+
+def _configure(
+    tree: Tree,
+    build: Path,
+    fragments: Sequence[Path],
+    compiler: Mapping[str, str],
+    inputs: str,
+    log: Log,
+) -> bool:
+    """Make .config if it may be outdated; True if everything must be compiled."""
+    config, stamp = build / ".config", build / "configured.json"
+    if config.is_file() and _load(stamp) == [inputs, _identity(config)]:
+        return False
+    log.say("configuring " + ", ".join(fragment.name for fragment in fragments))
+    stamp.unlink(missing_ok=True)
+    build.mkdir(exist_ok=True)
+    before = config.read_bytes() if config.is_file() else b""
+    mtime = config.stat().st_mtime_ns if before else 0
+    _run_make(tree, build, compiler, ["tinyconfig"], log)
+    merge = ["scripts/kconfig/merge_config.sh", "-m", "-O", f"{build}", f"{config}"]
+    run_logged([*merge, *(f"{f.resolve()}" for f in fragments)], log, cwd=tree.path)
+    _run_make(tree, build, compiler, ["olddefconfig"], log)
+    check_config(config, fragments)
+    same = config.read_bytes() == before
+    if same:
+        os.utime(config, ns=(mtime, mtime))
+    stamp.write_text(json.dumps([inputs, _identity(config)]))
+    return not same
+
+
+def _make(
+    tree: Tree,
+    build: Path,
+    compiler: Mapping[str, str],
+    jobs: int,
+    expected: int,
+    log: Log,
+) -> int:
+    """Build bzImage; how many objects were compiled.
+
+    `expected` is the number to show before this folder has seen a full build; 0
+    for an incremental build, whose size is unknown.
+    """
+    memory = build / "objects.json"
+    known = _load(memory)
+    total = (known if isinstance(known, int) else expected) if expected else None
+    ours = touched(tree.path)
+    objects = 0
+    warnings: set[str] = set()
+    first_error = ""
+
+    def read(line: str) -> None:
+        nonlocal objects, first_error
+        warning = _WARNING.match(line)
+        if _OBJECT.match(line):
+            objects += 1
+            log.terminal.progress("objects", objects, total)
+        elif warning and any(f"/{warning[1]}".endswith(f"/{name}") for name in ours):
+            warnings.add(line)
+        elif not first_error and _ERROR.search(line):
+            first_error = line.strip()
+
+    size = f", about {total} objects" if total else ""
+    log.say(f"building bzImage with -j{jobs}{size}")
+    try:
+        _run_make(tree, build, compiler, [f"-j{jobs}", "bzImage"], log, read)
+    except BuildError as failed:
+        raise BuildError(
+            f"the kernel does not build: {first_error or failed.what}",
+            command=failed.command,
+            detail=failed.detail,
+            hint=f"the whole output is in {log.path}",
+        ) from None
+    finally:
+        log.terminal.finish()
+    if objects > (known if isinstance(known, int) else 0):
+        memory.write_text(json.dumps(objects))
+    if warnings:
+        log.say(f"{len(warnings)} compiler warning(s) in patched files: {log.path}")
+    return objects

@@ -1,0 +1,106 @@
+"""Whether KVM really runs a guest on this machine.
+
+That /dev/kvm opens proves nothing: there are machines where a virtual machine can
+be created but never runs Linux. So a guest is booted under KVM once, and the
+outcome is remembered until the host reboots.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from vm.errors import GuestError, UsageError
+from vm.guest import Guest
+from vm.machine import Accel, Machine, qemu_version
+from vm.terminal import Log
+
+KVM = Path("/dev/kvm")
+PROBE_DEADLINE = 20.0  # seconds from power-on to user space
+
+
+def choose_accel(
+    bzimage: Path, cache: Path, log: Log, *, require_kvm: bool, no_kvm: bool
+) -> Accel:
+    """KVM if a guest reaches user space under it, TCG otherwise.
+
+    The probe's console goes to `log`, its outcome to a file in the folder
+    `cache`; a message precedes a probe, which may take 20 s. UsageError if KVM is
+    required and does not work.
+    """
+    accel = Accel("tcg", "TCG: --no-kvm was given")
+    if not no_kvm:
+        reason = _unusable()
+        if reason:
+            accel = Accel("tcg", f"TCG: {reason}")
+        else:
+            accel = _probed(bzimage, cache / "kvm-probe.json", log)
+    if require_kvm and accel.name != "kvm":
+        raise UsageError(
+            f"--require-kvm was given, but {accel.why.removeprefix('TCG: ')}",
+            hint="leave --require-kvm out to run under TCG; a probe's console, "
+            f"if there was one, is in {log.path}",
+        )
+    return accel
+
+
+def _unusable() -> str:
+    """Why KVM is out of the question; empty if it can be opened."""
+    try:
+        os.close(os.open(KVM, os.O_RDWR | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return f"there is no {KVM}"
+    except OSError as error:
+        return f"cannot open {KVM}: {error.strerror}"
+    return ""
+
+
+def _host() -> dict[str, str]:
+    """What a probe's outcome depends on: this boot, this device, this QEMU."""
+    device = KVM.stat()
+    return {
+        "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "device": f"{device.st_rdev}:{device.st_ino}:{device.st_ctime_ns}",
+        "qemu": qemu_version(),
+    }
+
+
+def _probed(bzimage: Path, remembered: Path, log: Log) -> Accel:
+    host = _host()
+    try:
+        entry = json.loads(remembered.read_text())
+        if entry["host"] == host:
+            return Accel(entry["name"], entry["why"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # no earlier probe, or an unreadable one: probe
+    log.say(f"trying KVM: does a guest reach user space in {PROBE_DEADLINE:.0f} s?")
+    accel, certain = _probe(bzimage, log)
+    if certain:
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        entry = {"host": host, "name": accel.name, "why": accel.why}
+        remembered.write_text(json.dumps(entry, indent=4) + "\n")
+    return accel
+
+
+def _probe(bzimage: Path, log: Log) -> tuple[Accel, bool]:
+    """Boot a guest under KVM; the outcome, and whether it is due to KVM."""
+    # The user's options for the guest are not KVM's fault.
+    machine = Machine(Accel("kvm", "probe"))
+    guest = Guest(machine, bzimage, log, boot_deadline=PROBE_DEADLINE)
+    try:
+        with guest:
+            seconds = guest.boot_seconds
+    except GuestError as error:
+        verdict = guest.verdict
+        if verdict is not None and verdict.kind != "KVM internal error":
+            # The kernel ran well enough to say what is wrong with itself.
+            return Accel("tcg", f"TCG: the guest under KVM: {error.what}"), False
+        reason = verdict.headline if verdict else "no output"
+        if verdict is None and guest.console.tail(1):
+            reason = f"the last line: {guest.console.tail(1)}"
+        why = f"{KVM} opens, but no guest reached user space"
+        return Accel(
+            "tcg", f"TCG: {why} within {PROBE_DEADLINE:.0f} s ({reason})"
+        ), True
+    return Accel("kvm", f"KVM: a guest reached user space in {seconds:.1f} s"), True

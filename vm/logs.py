@@ -1,0 +1,72 @@
+"""The folder of a run's logs and results: made when needed, kept while in use."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import shutil
+from pathlib import Path
+
+from vm.cache import lock
+from vm.terminal import Log, Terminal
+
+RUNS_KEPT = 10
+
+
+class RunLogs:
+    """The folder of one run below `runs` in the cache.
+
+    It is locked for as long as the run lives, so that no other run removes it.
+    """
+
+    def __init__(self, cache: Path, terminal: Terminal) -> None:
+        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        self.path = cache / "runs" / f"{now}-{os.getpid()}"
+        self.terminal = terminal
+        self._lock: int | None = None
+        self._kept = False
+
+    def folder(self) -> Path:
+        """The folder; created and locked by the first call."""
+        if self._lock is None:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = lock(self.path, wait=True)
+        return self.path
+
+    def log(self, stage: str) -> Log:
+        """The log of a stage."""
+        return Log(self.folder() / f"{stage}.log", self.terminal)
+
+    def keep(self) -> None:
+        """Keep this folder; remove the oldest beyond RUNS_KEPT that no run uses."""
+        self._kept = True
+        folders = sorted(self.folder().parent.iterdir(), reverse=True)
+        for old in folders[RUNS_KEPT:]:
+            with contextlib.suppress(FileNotFoundError):  # its run removed it
+                held = lock(old, wait=False)
+                if held is not None:
+                    shutil.rmtree(old, ignore_errors=True)
+                    os.close(held)
+
+    def close(self, *, failed: bool) -> None:
+        """The run is over: remove the folder unless it is kept or the run failed."""
+        if not self._kept and not failed:
+            shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def runs_in_use(cache: Path) -> list[Path]:
+    """The folders of the runs that are going on, the newest first."""
+    found = []
+    runs = cache / "runs"
+    for folder in sorted(runs.iterdir(), reverse=True) if runs.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):  # its run removed it
+            held = lock(folder, wait=False)
+            if held is None:
+                found.append(folder)
+            else:
+                os.close(held)
+    return found

@@ -1,0 +1,146 @@
+"""The virtual machine that a guest runs on, and the vng command that starts it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vm.errors import UsageError
+
+VNG = Path(__file__).with_name("vng.py")
+_GDB_PORT = 1234  # the one that everybody knows
+
+
+@dataclass(frozen=True)
+class Accel:
+    """What runs the guest's CPUs: "kvm" or "tcg", and why, for the summary."""
+
+    name: str
+    why: str
+
+
+TCG = Accel("tcg", "TCG")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What every guest is made from.
+
+    `append` is added to the kernel command line, `qemu_opts` to QEMU's. With
+    `icount` (TCG and one CPU only) the guest's clocks count its instructions, one
+    for each nanosecond, and jump ahead when it is idle. `gdb` is the TCP port on
+    which QEMU waits for a debugger; then nothing times out.
+    """
+
+    accel: Accel = TCG
+    cpus: int = 2
+    memory: str = "1G"
+    append: tuple[str, ...] = ()
+    qemu_opts: tuple[str, ...] = ()
+    icount: bool = False
+    gdb: int | None = None
+
+    @property
+    def threads(self) -> str:
+        """How QEMU spreads the CPUs over threads, for the summary."""
+        if self.accel.name == "tcg" and self.cpus > 1 and one_thread():
+            return "one thread for all CPUs because QEMU is older than 8.1"
+        return ""
+
+    def vng_command(
+        self, bzimage: Path, *, shares: Sequence[Path] = (), script: str = ""
+    ) -> list[str]:
+        """The command that boots `bzimage` on the host's file system, copy on write.
+
+        `script` is run as root instead of an interactive shell. `shares` are
+        folders mounted read-only in the guest: needed for what is below a folder
+        that virtme-ng hides (/run, /var/tmp, …).
+        """
+        # vng hands these paths to a shell without quoting them.
+        command = [sys.executable, str(VNG)]
+        command += ["--run", shlex.quote(str(bzimage.absolute()))]
+        command += ["--user", "root", "--cpus", str(self.cpus)]
+        # virtiofsd of Debian 12 does not know the options that vng gives it; a
+        # microvm has no PCI, which our kernel configuration needs.
+        command += ["--memory", self.memory, "--force-9p", "--disable-microvm"]
+        for share in shares:
+            command += ["--rodir", shlex.quote(str(share.absolute()))]
+        if self.accel.name == "tcg":
+            command.append("--disable-kvm")
+        if script:
+            command += ["--verbose", "--cwd", "/", "--exec", script]
+            # The agent's marks in the kernel's log must not be dropped.
+            command += ["--append", "oops=panic", "--append", "printk.devkmsg=on"]
+        if self.gdb is not None:
+            # Breakpoints are set at the addresses in vmlinux.
+            command += ["--append", "nokaslr"]
+        for word in self.append:
+            command += ["--append", shlex.quote(word)]
+        # vng hands these, too, to a shell, and takes what follows as QEMU's.
+        qemu = shlex.join(self._qemu_options())
+        return [*command, f"--qemu-opts={qemu}"] if qemu else command
+
+    def _qemu_options(self) -> list[str]:
+        words: list[str] = []
+        if self.accel.name == "kvm":
+            # vng asks for kvm:tcg, and QEMU would fall back to TCG silently.
+            words += ["-machine", "accel=kvm"]
+        elif self.threads:
+            words += ["-accel", "tcg,thread=single"]
+        if self.icount:
+            words += ["-icount", "shift=0,sleep=off"]
+        if self.gdb is not None:
+            words += ["-gdb", f"tcp:127.0.0.1:{self.gdb}", "-S"]
+        return [*words, *self.qemu_opts]
+
+
+def environment() -> dict[str, str]:
+    """vng starts virtme-run by name, which is beside the Python that runs us."""
+    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+    return {**os.environ, "PATH": path}
+
+
+def free_gdb_port() -> int:
+    """The usual port, or another one if that is taken."""
+    for port in (_GDB_PORT, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise UsageError("no TCP port is free for --gdb", hint="run without --gdb")
+
+
+@functools.cache
+def qemu_version() -> str:
+    """The first line of `qemu-system-x86_64 --version`; empty without QEMU."""
+    try:
+        text = subprocess.run(
+            ["qemu-system-x86_64", "--version"],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+    except OSError:
+        return ""
+    return text.partition("\n")[0]
+
+
+def one_thread() -> bool:
+    """Whether emulated CPUs have to share a thread of QEMU.
+
+    Before 8.1, a CPU that changes code while another one translates it may lose
+    the change. The kernel does that when a program is attached to a function that
+    is running: the temporary breakpoint stays, and causes an oops.
+    """
+    version = re.search(r"version (\d+)\.(\d+)", qemu_version())
+    return version is not None and (int(version[1]), int(version[2])) < (8, 1)

@@ -1,0 +1,150 @@
+"""The options beside pytest's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from vm.errors import UsageError
+
+CPUS = 2
+MEMORY = "1G"
+
+
+class _Group(Protocol):
+    """pytest's OptionGroup; `_addoption` also takes lower-case letters."""
+
+    def addoption(self, *names: str, **attributes: Any) -> None: ...
+    def _addoption(self, *names: str, **attributes: Any) -> None: ...
+
+
+def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
+    """Add ours to three groups of pytest's help."""
+    add = kernel.addoption
+    add("--base", default="7.3", help="kernel version: a row of patches/bases.toml")
+    add("--upto", type=int, metavar="N", help="apply only the first N patches")
+    add("--debug-kernel", action="store_true", help="build with lockdep, KASAN, UBSAN")
+    add("--kernel-tree", type=Path, metavar="DIR", help="take the source from DIR")
+    add("--allow-dirty", action="store_true", help="allow uncommitted changes in DIR")
+    text = "add a configuration fragment (repeatable)"
+    add("--kconfig", type=Path, action="append", metavar="FILE", help=text)
+    text = "number of make jobs (default: one for each CPU)"
+    kernel._addoption("-j", "--jobs", type=int, metavar="N", help=text)
+    add("--cache", type=Path, metavar="DIR", help="folder for sources, builds and logs")
+
+    add = guest.addoption
+    add("--require-kvm", action="store_true", help="fail if KVM does not work")
+    add("--no-kvm", action="store_true", help="emulate the CPUs without trying KVM")
+    add("--cpus", type=int, metavar="N", help=f"CPUs of the guest (default: {CPUS})")
+    text = f"memory of the guest, such as 512M or 4G (default: {MEMORY})"
+    add("--memory", metavar="SIZE", help=text)
+    text = "add to the kernel command line (repeatable)"
+    add("--append", action="append", metavar="WORDS", help=text)
+    text = "add to QEMU's options (repeatable)"
+    add("--qemu-opts", action="append", metavar="WORDS", help=text)
+    text = "wait for a debugger before the kernel starts; no timeouts"
+    add("--gdb", action="store_true", help=text)
+
+    add = instead.addoption
+    text = "run `-- CMD…` or a root shell in a new guest"
+    add("--shell", action="store_true", help=text)
+    text = "run `-- CMD…` or a root shell in the guest of a run that is going on"
+    add("--attach", action="store_true", help=text)
+    add("--command", metavar="CMD", help="what follows --, as one word for a shell")
+    add("--bench", action="store_true", help="measure what map operations cost")
+    add("--against", type=Path, metavar="FILE", help="compare with that bench.json")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a run, checked; the fields are documented in the help."""
+
+    base: str
+    upto: int | None
+    debug_kernel: bool
+    kernel_tree: Path | None
+    allow_dirty: bool
+    kconfig: tuple[Path, ...]
+    jobs: int
+    cache: Path | None
+    require_kvm: bool
+    no_kvm: bool
+    cpus: int
+    memory: str
+    append: tuple[str, ...]
+    qemu_opts: tuple[str, ...]
+    gdb: bool
+    command: tuple[str, ...]
+    verbose: bool
+
+    @classmethod
+    def of(cls, option: Namespace) -> Options:
+        """The options that pytest parsed. UsageError for what cannot be done."""
+        _check(option)
+        return cls(
+            base=option.base,
+            upto=option.upto,
+            debug_kernel=option.debug_kernel,
+            kernel_tree=option.kernel_tree,
+            allow_dirty=option.allow_dirty,
+            kconfig=tuple(option.kconfig or ()),
+            jobs=option.jobs or len(os.sched_getaffinity(0)),
+            cache=option.cache,
+            require_kvm=option.require_kvm,
+            no_kvm=option.no_kvm,
+            cpus=option.cpus or CPUS,
+            memory=option.memory or MEMORY,
+            append=_words("--append", option.append),
+            qemu_opts=_words("--qemu-opts", option.qemu_opts),
+            gdb=option.gdb,
+            command=tuple(shlex.split(option.command or "")),
+            verbose=option.verbose > 0,
+        )
+
+
+def _words(name: str, given: list[str] | None) -> tuple[str, ...]:
+    try:
+        return tuple(word for text in given or () for word in shlex.split(text))
+    except ValueError as reason:
+        raise UsageError(
+            f"{name} {given}: {reason}", hint="quote the words as for a shell"
+        ) from None
+
+
+def _check(option: Namespace) -> None:
+    """UsageError for values and combinations that make no sense."""
+    for name, least in (("cpus", 1), ("jobs", 1), ("upto", 0)):
+        value = getattr(option, name)
+        if value is not None and value < least:
+            hint = f"give a number from {least} on"
+            raise UsageError(f"--{name} {value} is too small", hint=hint)
+    if option.memory and not re.fullmatch(r"[1-9]\d*[MG]", option.memory):
+        hint = "give a number with M or G, such as 4G"
+        raise UsageError(f"--memory {option.memory} is not a size", hint=hint)
+    for one, other in (
+        ("no_kvm", "require_kvm"),
+        ("shell", "attach"),
+        ("shell", "bench"),
+        ("attach", "bench"),
+        ("gdb", "bench"),
+        ("gdb", "attach"),
+        ("debug_kernel", "bench"),
+        ("cpus", "bench"),
+    ):
+        if getattr(option, one) and getattr(option, other):
+            names = [f"--{name.replace('_', '-')}" for name in (one, other)]
+            raise UsageError(
+                f"{names[0]} and {names[1]} exclude each other",
+                hint="give only one of them",
+            )
+    if option.against and not option.bench:
+        raise UsageError("--against needs --bench", hint="give both")
+    if option.command is not None and not (option.shell or option.attach):
+        raise UsageError(
+            "a command after -- needs --shell or --attach", hint="give one of them"
+        )

@@ -1,0 +1,97 @@
+"""The results of a run's tests: judged, counted, written to files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from vm.guest import Result
+from vm.ktap import parse
+
+OUTCOMES = ("passed", "failed", "skipped")
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """One C test: its program, its name as fixture.variant.test, and how it went.
+
+    `diagnostics` are the failed checks and what the kernel reported meanwhile.
+    """
+
+    __test__ = False  # not for pytest to collect
+
+    program: str
+    name: str
+    outcome: str
+    reason: str
+    diagnostics: tuple[str, ...] = ()
+    seconds: float = 0.0
+    output: str = ""
+
+    @property
+    def variant(self) -> str:
+        """The fixture's variant; "-" for a test without."""
+        parts = self.name.split(".")
+        return parts[1] if len(parts) == 3 else "-"
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.name}: {self.reason}", *self.diagnostics])
+
+
+def judge(program: str, name: str, result: Result, splats: Sequence[str]) -> TestResult:
+    """How a test went, from its output, its end, and what the kernel reported."""
+    ktap = parse(result.output, result.status)
+    outcome = {"ok": "passed", "skip": "skipped"}.get(ktap.outcome, "failed")
+    reason, notes = ktap.reason, ktap.diagnostics
+    if result.timed_out:
+        outcome, reason = "failed", f"timed out after {result.seconds:.0f} s"
+    if splats:
+        outcome, reason = "failed", "the kernel complained"
+        notes += tuple(splats)
+    return TestResult(
+        program, name, outcome, reason, notes, result.seconds, result.output
+    )
+
+
+def variants_table(results: Sequence[TestResult]) -> Table:
+    """Passed, failed and skipped tests of each variant, and the time they took."""
+    counts: dict[str, Counter[str]] = {}
+    seconds: Counter[str] = Counter()
+    for result in results:
+        counts.setdefault(result.variant, Counter())[result.outcome] += 1
+        seconds[result.variant] += int(result.seconds * 1000)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("variant")
+    for name in (*OUTCOMES, "seconds"):
+        table.add_column(name, justify="right")
+    for variant, count in counts.items():
+        cells = [str(count[outcome]) for outcome in OUTCOMES]
+        table.add_row(variant, *cells, f"{seconds[variant] / 1000:.1f}")
+    total: Counter[str] = sum(counts.values(), Counter())
+    table.add_section()
+    cells = [str(total[outcome]) for outcome in OUTCOMES]
+    table.add_row("all", *cells, f"{seconds.total() / 1000:.1f}")
+    return table
+
+
+def write_ktap(path: Path, results: Sequence[TestResult]) -> None:
+    """All results as KTAP: a subtest for each program."""
+    programs: dict[str, list[TestResult]] = {}
+    for result in results:
+        programs.setdefault(result.program, []).append(result)
+    lines = ["KTAP version 1", f"1..{len(programs)}"]
+    for number, (program, tests) in enumerate(programs.items(), 1):
+        lines += [f"  # Subtest: {program}", "  KTAP version 1", f"  1..{len(tests)}"]
+        for index, test in enumerate(tests, 1):
+            why = [test.reason] if test.outcome == "failed" else []
+            lines += [f"  # {note}" for note in [*why, *test.diagnostics]]
+            verdict = "not ok" if why else "ok"
+            directive = f" # SKIP {test.reason}" if test.outcome == "skipped" else ""
+            lines.append(f"  {verdict} {index} {test.name}{directive}")
+        failed = any(test.outcome == "failed" for test in tests)
+        lines.append(f"{'not ok' if failed else 'ok'} {number} {program}")
+    path.write_text("\n".join(lines) + "\n")

@@ -1,1 +1,0 @@
-"""Recorded output, and fakes of programs, for the tests."""

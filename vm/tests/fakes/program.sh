@@ -1,0 +1,22 @@
+# A test program of the tests: $tests are its tests; what each does is its last part.
+name=$2 what=${2##*.} status=0
+if [ "$1" = -l ]; then
+    exec >&2
+    echo "# FIXTURE            VARIANT                   TEST"
+    for test in $tests; do
+        rest=${test#*.}
+        printf '%-20s %-25s %s\n' "${test%%.*}" "${rest%.*}" "${rest#*.}"
+    done
+    exit 4
+fi
+recorded=passes
+case "$what" in
+fails) recorded=fails status=1 ;;
+skips | crashes) recorded=$what ;;
+splats) echo "WARNING: at map.c" > "$CONSOLE"; echo "BUG: sleeping function" > "$CONSOLE" ;;
+panics) echo "Kernel panic - not syncing: no way out" > "$CONSOLE"; kill -9 "$VNG" ;;
+interrupts) kill -INT "$(cat "$PROJECT/harness")" ; sleep 5 ;;
+waits) until [ -e "$PROJECT/guest/go" ]; do sleep 0.05; done ;;
+esac
+sed "s/map.hash.$recorded/$name/" "$data/ktap_$recorded.txt"
+exit $status

@@ -1,0 +1,139 @@
+"""Stands in for vm/vng.py in a project of the tests: a console, and the real agent.
+
+It takes the real command line. The agent runs on the host, so the guest's programs
+do, too; its folder is `guest` in the project. The file `how` of the project says
+what goes wrong, `asked` gets the command line and what the agent was asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+HOW = (PROJECT / "how").read_text()
+WORDS = shlex.join(sys.argv[1:])
+sys.path.insert(0, str(PROJECT))
+from vm import agent  # noqa: E402  (after the path)
+
+OOPS = "BUG: kernel NULL pointer dereference, address: 0000000000000000"
+PANIC = "Kernel panic - not syncing: Fatal exception"
+
+
+def say(*lines: str) -> None:
+    for line in lines:
+        print(line, flush=True)
+
+
+def note(line: str) -> None:
+    with (PROJECT / "asked").open("a") as file:
+        file.write(line + "\n")
+
+
+def linger() -> None:
+    while True:
+        time.sleep(60)
+
+
+def panic() -> None:
+    say(OOPS)
+    time.sleep(0.1)
+    say("Call Trace:", " htab_map_update_elem+0x1/0x2", "---[ end trace ]---", PANIC)
+    os._exit(255)
+
+
+def serve_shells(port_name: str) -> None:
+    """Be QEMU's end of the shell's port, and do what the agent does there."""
+    listener = socket.socket(socket.AF_UNIX)
+    match = re.search(r"id=shell,path=([^,]+)", WORDS)
+    assert match is not None
+    listener.bind(match[1])
+    listener.listen(1)
+
+    def accept() -> None:
+        while True:
+            connection, _ = listener.accept()
+            program = PROJECT / "vm" / "guest_shell.py"
+            with connection:
+                number = connection.fileno()
+                command = [sys.executable, "-S", str(program), str(number)]
+                subprocess.Popen(command, pass_fds=[number])
+
+    threading.Thread(target=accept, daemon=True).start()
+
+
+def main() -> None:
+    note(f"vng {WORDS}")
+    if HOW == "ignores SIGTERM":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if HOW == "has children":
+        subprocess.Popen(["sleep", "600"], process_group=0)
+        subprocess.Popen(["sh", "-c", "trap '' TERM HUP; sleep 600; true"])
+    say("WARNING: vng itself warns of something", "Linux version 7.3.4")
+    if HOW == "panics at boot":
+        say("Kernel panic - not syncing: VFS: Unable to mount root fs")
+        return
+    if HOW == "KVM internal error":
+        say("KVM internal error. Suberror: 1", "RAX=0000000000000000")
+        linger()
+    if HOW == "hangs at boot" or (HOW == "no KVM" and "--disable-kvm" not in WORDS):
+        linger()
+    if HOW == "vanishes at boot":
+        return
+    # More than a terminal holds: the guest would stop if nobody read it.
+    say(*["console noise"] * 5000)
+    name = re.search(r"id=agent,path=([^,]+),abstract=on", WORDS)
+    assert name is not None
+    channel = socket.socket(socket.AF_UNIX)
+    channel.connect("\0" + name[1])
+    port = agent_words()[1]
+    really_run = agent.run
+
+    def run(argv: list[str], seconds: float, output: int) -> tuple[int, bool]:
+        note(f"run {seconds:.0f} {shlex.join(argv)}")
+        if HOW == "garbage":
+            channel.sendall(b"ok 1 all tests passed\n")
+        if HOW == "no copy" and argv[0] == "cp":
+            argv = ["cp", "/no/such/file", *argv[1:]]
+        return really_run(argv, seconds, output)
+
+    agent.run = run
+    agent.KMSG = "/dev/null" if HOW == "no markers" else os.ttyname(1)
+    agent.FOLDER = str(PROJECT / "guest")
+    agent.open_port = lambda name: {port: channel.fileno()}[name]
+    agent.serve_shells = serve_shells
+    # For the programs: where the console is, and what to kill to end the guest.
+    os.environ["CONSOLE"], os.environ["VNG"] = os.ttyname(1), str(os.getpid())
+    os.environ["PROJECT"] = str(PROJECT)
+    agent.main(*agent_arguments())  # type: ignore[arg-type]
+    note("power off")
+    if HOW == "panics at power-off":
+        panic()
+    if HOW == "warns at power-off":
+        say("WARNING: suspicious RCU usage")
+    if HOW in ("stays", "ignores SIGTERM"):
+        linger()
+
+
+def agent_words() -> list[str]:
+    """agent.py, PORT, LIMIT and maybe SHELL_PORT, as the guest would start it."""
+    script = sys.argv[sys.argv.index("--exec") + 1]
+    words = shlex.split(script)
+    return words[words.index("-S") + 1 :]
+
+
+def agent_arguments() -> list[object]:
+    _, port, limit, *shell = agent_words()
+    return [port, int(limit), *shell]
+
+
+main()

@@ -1,0 +1,212 @@
+"""A project to run whole: the real harness, with fakes of vng, make and compilers.
+
+The fakes are programs, so everything between the command line and vng's is real,
+and so is the agent, which the fake vng starts on the host.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from vm.archives import Record, keep
+from vm.cache import sha256_file
+from vm.tools import HARNESS, KERNEL, WELCOME
+
+ROOT = Path(__file__).resolve().parents[2]
+FAKES = Path(__file__).with_name("fakes")
+BASE = "7.3"
+
+PATCH = """\
+Subject: add a line
+
+--- a/map.c
++++ b/map.c
+@@ -1,{old} +1,{new} @@
+ line 1
+{lines}"""
+TOOLS = {
+    "gcc": "echo gcc 12",
+    "ccache": 'exec "$@"',
+    "pahole": "echo v1.24",
+    "qemu-system-x86_64": "echo QEMU emulator version 7.2.22",
+}
+MERGE = '#!/bin/sh\nshift 3\nconfig=$1\nshift\ncat "$@" >> "$config"\n'
+
+
+@dataclass
+class Ended:
+    """What a run did: its exit status, and stdout and stderr together."""
+
+    status: int
+    output: str
+
+
+class Project:
+    """A project in the folder `path`, and its runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cache = path / "cache"
+
+    def copy(self, path: Path) -> Project:
+        """The same project in another folder."""
+        shutil.copytree(self.path, path, symlinks=True)
+        for name in ("tools.py", "kvm.py"):
+            _edit(path / "vm" / name, str(self.path), str(path))
+        return Project(path)
+
+    def set(self, how: str) -> None:
+        """Say what goes wrong in the next runs; see the fakes."""
+        (self.path / "how").write_text(how)
+
+    def tests(self, one: str, two: str = "f.percpu.passes") -> None:
+        """Name the tests of one.c and two.c."""
+        (self.path / "selftests" / "one.c").write_text(one)
+        (self.path / "selftests" / "two.c").write_text(two)
+
+    def start(
+        self,
+        *arguments: str,
+        stdout: int | IO[str] = subprocess.PIPE,
+        environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = (),
+    ) -> subprocess.Popen[str]:
+        """Start run_tests.py's second half, or another `program`."""
+        (self.path / "asked").write_text("")
+        main = [sys.executable, "-I", str(self.path / "vm" / "__main__.py")]
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+        path = f"{self.path / 'bin'}:{os.environ['PATH']}"
+        process: subprocess.Popen[str] = subprocess.Popen(
+            [*(program or main), f"--cache={self.cache}", *arguments],
+            cwd=self.path,
+            env={**kept, "PATH": path, **(environment or {})},
+            stdin=subprocess.PIPE,
+            stdout=stdout,
+            stderr=subprocess.STDOUT if stdout == subprocess.PIPE else subprocess.PIPE,
+            text=True,
+        )
+        (self.path / "harness").write_text(str(process.pid))
+        return process
+
+    def run(self, *arguments: str, how: str = "", typed: str = "") -> Ended:
+        """Run to the end, and see that nothing crashed."""
+        self.set(how)
+        process = self.start(*arguments)
+        output, _ = process.communicate(typed, timeout=60)
+        for word in ("Traceback (most", "INTERNALERROR", "plugin.py:", "vm/run.py:"):
+            assert word not in output, output
+        return Ended(process.returncode, output)
+
+    @property
+    def asked(self) -> list[str]:
+        """What make, vng and the guest's agent were asked for in the last run."""
+        return (self.path / "asked").read_text().splitlines()
+
+    @property
+    def vng(self) -> list[str]:
+        """The command lines of the guests."""
+        return [line for line in self.asked if line.startswith("vng ")]
+
+    @property
+    def ran(self) -> list[str]:
+        """The tests that ran, as "PROGRAM NAME", and the end of the guest."""
+        guest = f"{self.path / 'guest'}/"
+        found = []
+        for line in self.asked:
+            words = line.split()
+            if words[0] == "run" and words[2].startswith(guest):
+                found.append(f"{words[2].removeprefix(guest)} {words[-1]}")
+            elif line == "power off":
+                found.append(line)
+        return found
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the last run."""
+        return max((self.cache / "runs").iterdir(), key=lambda f: f.stat().st_ctime_ns)
+
+    @property
+    def runs(self) -> int:
+        """How many folders of runs there are."""
+        folder = self.cache / "runs"
+        return len(list(folder.iterdir())) if folder.exists() else 0
+
+    @property
+    def ktap(self) -> list[str]:
+        """The KTAP file of the last run."""
+        lines = (self.logs / "results.ktap").read_text().splitlines()
+        return [line.strip() for line in lines]
+
+
+def make_project(path: Path) -> Project:
+    """A project in the new folder `path`."""
+    for folder in ("vm", "bin", "patches/7.3", "kconfig", "selftests"):
+        (path / folder).mkdir(parents=True)
+    for file in [*(ROOT / "vm").glob("*.py"), ROOT / "vm" / "requirements.txt"]:
+        shutil.copy2(file, path / "vm")
+    shutil.copy(FAKES / "vng.py", path / "vm" / "vng.py")
+    shutil.copy(ROOT / "run_tests.py", path)
+    shutil.copy(ROOT / "pyproject.toml", path)
+    shutil.copy(ROOT / "selftests" / "conftest.py", path / "selftests")
+    shutil.copy(ROOT / "patches" / "bases.toml", path / "patches")
+    shutil.copytree(FAKES, path / "fakes")
+    shutil.copytree(Path(__file__).with_name("data"), path / "data")
+    # What is outside the project: headers, and the device.
+    _edit(path / "vm" / "tools.py", 'Path("/usr/include"', f'Path("{path}/include"')
+    _edit(path / "vm" / "kvm.py", 'Path("/dev/kvm")', f'Path("{path}/kvm")')
+    for tool in (*HARNESS, *KERNEL, *WELCOME):
+        if tool.name.startswith("/"):
+            header = path / "include" / tool.name[1:]
+            header.parent.mkdir(parents=True, exist_ok=True)
+            header.touch()
+        elif tool.name not in ("git", "python3", "tar", "xz", "make"):
+            text = TOOLS.get(tool.name, "exit 1")
+            (path / "bin" / tool.name).write_text(f"#!/bin/sh\n{text}\n")
+            (path / "bin" / tool.name).chmod(0o755)
+    (path / "bin" / "make").symlink_to("../fakes/make")
+    for number, old, lines in ((1, 1, "+first"), (2, 2, " first\n+second")):
+        text = PATCH.format(old=old, new=old + 1, lines=lines + "\n")
+        (path / "patches" / BASE / f"000{number}-add-a-line.patch").write_text(text)
+    (path / "kconfig" / "base.config").write_text("CONFIG_NR_CPUS=8\n")
+    (path / "kconfig" / "vm.config").write_text("CONFIG_TTY=y\n")
+    (path / "kconfig" / "debug.config").write_text("CONFIG_KASAN=y\n")
+    (path / "selftests" / "Makefile").write_text("TESTS := one \\\n\ttwo\n")
+    (path / "selftests" / "helper.c").write_text("f.helper.fails")
+    project = Project(path)
+    project.tests("f.hash.passes f.array.passes")
+    project.set("")
+    _fill_cache(path)
+    return project
+
+
+def _edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert text.count(old) == 1, f"{file} has not one {old}"
+    file.write_text(text.replace(old, new))
+
+
+def _fill_cache(path: Path) -> None:
+    """Put the archive of a small kernel tree where a download would be."""
+    tree = path / "linux-7.3.4"
+    (tree / "scripts" / "kconfig").mkdir(parents=True)
+    (tree / "map.c").write_text("line 1\n")
+    (tree / "Makefile").write_text("VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\n")
+    script = tree / "scripts" / "kconfig" / "merge_config.sh"
+    script.write_text(MERGE)
+    script.chmod(0o755)
+    archives = path / "cache" / "sources"
+    archives.mkdir(parents=True)
+    archive = archives / "linux-7.3.4.tar.xz"
+    with tarfile.open(archive, "w:xz") as tar:
+        tar.add(tree, "linux-7.3.4")
+    digest = sha256_file(archive)
+    describe = "linux-7.3.4 (of the tests)"
+    keep(archive, Record("release", BASE, "7.3.4", digest, describe))

@@ -1,0 +1,176 @@
+"""Tests of vm/agent.py: how it runs one command.
+
+It ends what a command leaves behind, which is each child of the process. So it
+runs here without that, or in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vm import agent
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(agent, "end_leftovers", lambda: None)
+    monkeypatch.setattr(agent, "TERM_GRACE", 0.2)
+    descriptor = os.open(tmp_path / "output", os.O_RDWR | os.O_CREAT)
+    yield descriptor
+    os.close(descriptor)
+
+
+def text(output: int) -> str:
+    return os.pread(output, 1000, 0).decode()
+
+
+def test_status_and_output(output: int) -> None:
+    script = "echo out; echo error >&2; exit 3"
+    assert agent.run(["sh", "-c", script], 5, output) == (3, False)
+    assert text(output) == "out\nerror\n"
+
+
+def test_output_of_the_command_before_is_gone(output: int) -> None:
+    agent.run(["echo", "a long line of output"], 5, output)
+    agent.run(["echo", "short"], 5, output)
+    assert text(output) == "short\n"
+
+
+def test_signal(output: int) -> None:
+    assert agent.run(["sh", "-c", "kill -SEGV $$"], 5, output) == (139, False)
+
+
+def test_no_such_command(output: int) -> None:
+    assert agent.run(["/no/such/command"], 5, output) == (127, False)
+    assert text(output) == "/no/such/command: No such file or directory\n"
+
+
+def test_reads_nothing_and_leads_a_session(output: int) -> None:
+    script = "cat; ps -o pid=,sid= -p $$ | awk '$1 == $2 { print \"leads\" }'"
+    assert agent.run(["sh", "-c", script], 5, output) == (0, False)
+    assert text(output) == "leads\n"
+
+
+def test_nothing_stays_open(output: int) -> None:
+    before = sorted(Path("/proc/self/fd").iterdir())
+    agent.run(["true"], 5, output)
+    agent.run(["/no/such/command"], 5, output)
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [("exec sleep 60", 143), ("trap '' TERM; while :; do sleep 60; done", 137)],
+)
+def test_time_limit(output: int, script: str, status: int) -> None:
+    begin = time.monotonic()
+    assert agent.run(["sh", "-c", script], 0.2, output) == (status, True)
+    assert time.monotonic() - begin < 3
+
+
+def test_no_time_limit(output: int) -> None:
+    script = "sleep 0.1; echo end"
+    assert agent.run(["sh", "-c", script], float("inf"), output) == (0, False)
+    assert text(output) == "end\n"
+
+
+def test_children() -> None:
+    """Their children are not among them."""
+    before = agent.children()
+    with subprocess.Popen(
+        ["sh", "-c", "sleep 60 & echo; wait"],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as child:
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()
+            assert sorted(agent.children()) == sorted([*before, child.pid])
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
+    assert agent.children() == before
+
+
+# What a command leaves behind
+
+# Runs a command as the agent does, then says what children it has.
+AGENT = """
+import os, sys
+from vm import agent
+agent.TERM_GRACE = 0.2
+agent.adopt_orphans()
+output = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+print(*agent.run(sys.argv[3:], float(sys.argv[2]), output), agent.children())
+"""
+# A daemon, in a session of its own, with a child; both write their ids to $PIDS.
+DAEMON = """\
+setsid -f sh -c '{trap}; sleep 60 & echo $$ $! >"$PIDS"; wait' <&- >&- 2>&-
+while ! test -s "$PIDS"; do sleep 0.01; done
+"""
+
+
+def run_agent(folder: Path, seconds: float, *command: str) -> str:
+    """What the agent returns, and says of its children after that."""
+    words = [sys.executable, "-c", AGENT, str(folder / "output"), str(seconds)]
+    return subprocess.run(
+        [*words, *command],
+        cwd=ROOT,
+        env={**os.environ, "PIDS": str(folder / "pids")},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=30,
+    ).stdout
+
+
+def left(folder: Path) -> list[str]:
+    """Those of the daemon and its child that are still there, dead or alive."""
+    pids = (folder / "pids").read_text().split()
+    assert len(pids) == 2
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.parametrize("trap", ["true", 'trap "" TERM'])
+def test_daemon_is_ended_with_its_command(tmp_path: Path, trap: str) -> None:
+    script = DAEMON.format(trap=trap) + "exit 3"
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as unrelated:
+        try:
+            assert run_agent(tmp_path, 10, "sh", "-c", script) == "3 False []\n"
+            assert left(tmp_path) == []
+            assert unrelated.poll() is None
+        finally:
+            unrelated.kill()
+
+
+def test_daemon_is_ended_after_the_time_limit(tmp_path: Path) -> None:
+    script = DAEMON.format(trap="true") + "exec sleep 60"
+    assert run_agent(tmp_path, 0.3, "sh", "-c", script) == "143 True []\n"
+    assert left(tmp_path) == []
+
+
+def test_command_that_leaves_nothing(tmp_path: Path) -> None:
+    assert run_agent(tmp_path, float("inf"), "true") == "0 False []\n"
+
+
+# The port
+
+
+def test_lines_are_whole() -> None:
+    read, write = os.pipe()
+    os.write(write, b"one\ntwo\nthr")
+    lines = agent.lines(read)
+    assert [next(lines), next(lines)] == [b"one", b"two"]
+    os.write(write, b"ee\nno end")
+    os.close(write)
+    assert list(lines) == [b"three"]
+    os.close(read)

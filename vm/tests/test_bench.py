@@ -1,0 +1,228 @@
+"""Whole runs of the benchmark, with a program that prints made-up figures."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from vm import bench
+from vm.figures import Figure, Results, Row, load
+from vm.tests.project import BASE, Ended, Project
+
+HIT = Row("hit", "hash", "update", "program")
+
+
+def figures(project: Project) -> Results:
+    """What the last run wrote."""
+    return load(project.logs / "bench.json", BASE)
+
+
+def asked_for(project: Project) -> list[str]:
+    """What was built and measured, in order."""
+    found = []
+    for line in project.asked:
+        words = shlex.split(line)
+        if words[0] == "make" and words[-1] == "bench":
+            found.append("build")
+        elif words[0] == "vng":
+            found.append("boot")
+        elif words[0] == "run" and words[2].endswith("/bench"):
+            found.append(f"{words[-2]} {words[-1]}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def measured(
+    template: Project, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Project, Ended]:
+    """A project after a run of the benchmark."""
+    project = template.copy(tmp_path_factory.mktemp("bench") / "project")
+    return project, project.run("--bench", "--memory", "3G", "--append", "x=y")
+
+
+# A run
+
+
+def test_plain_is_measured_before_patched_is_built(
+    measured: tuple[Project, Ended],
+) -> None:
+    project, ended = measured
+    assert ended.status == 0, ended.output
+    plain = ["boot", *(f"instructions {setup}" for setup in bench.PLAIN)]
+    patched = ["boot", *(f"instructions {setup}" for setup in bench.PATCHED)]
+    assert asked_for(project) == ["build", *plain * 3, "build", *patched * 3]
+    assert "measuring the plain kernel: boot 1 of 3\n" in ended.output
+    results = figures(project)
+    assert (results.patches, len(results.figures)) == (2, 7 * 6 + 2)
+    assert results.figures[HIT] == Figure("figure", 210.0, 0.0)
+    assert json.loads((project.logs / "bench.json").read_text())["kvm_ratios"] == []
+    for number in (1, 2, 3):
+        assert (project.logs / f"console-plain-{number}.log").exists()
+        assert (project.logs / f"console-patched-{number}.log").exists()
+
+
+def test_machine(measured: tuple[Project, Ended]) -> None:
+    """One CPU that counts; the user's knobs."""
+    project, _ = measured
+    for command in project.vng:
+        words = shlex.split(command)
+        assert words[words.index("--cpus") + 1] == "1"
+        assert words[words.index("--memory") + 1] == "3G"
+        assert words[-1].startswith("--qemu-opts=-icount shift=0,sleep=off ")
+        assert "x=y" in words and "--disable-kvm" in words
+    limits = {line.split()[1] for line in project.asked if "bench instr" in line}
+    assert limits == {"300"}
+
+
+def test_summary(measured: tuple[Project, Ended]) -> None:
+    project, ended = measured
+    assert "test session starts" not in ended.output
+    assert ", all patches\n" in ended.output
+    assert re.search(r"^kernel:  \S+, accelerator: tcg ", ended.output, re.MULTILINE)
+    assert f"logs:    {project.logs}: bench.json, bench.svg, build.log" in ended.output
+
+
+def test_boots_that_differ(project: Project) -> None:
+    """One boot of three with 2 instructions more of 160: more than 0.5 %."""
+    ended = project.run("--bench", how="hit 2 5")
+    assert ended.status == 1
+    first = "    hit array update program: 210.0, 212.0, 210.0\n"
+    assert first in ended.output and "syscall" not in ended.output
+    assert not (project.logs / "bench.json").exists()
+
+
+def test_benchmark_that_fails(project: Project) -> None:
+    ended = project.run("--bench", how="error hit")
+    assert ended.status == 1
+    assert ended.output.count("benchmark failed: hit: no hook\n") == 1
+    assert (
+        project.asked[-1]
+        == "run 300 "
+        + shlex.join([str(project.path / "guest" / "bench"), "instructions", "hit"])
+        or project.asked[-1] == "power off"
+    )
+
+
+def test_guest_that_is_lost(project: Project) -> None:
+    ended = project.run("--bench", how="panics at power-off")
+    assert ended.status == 7
+    assert ended.output.count("guest lost: oops at power-off") == 1
+    ended = project.run("--bench", how="warns at power-off")
+    assert ended.status == 7
+    assert "the kernel complained during the benchmark\n" in ended.output
+
+
+def test_kvm(project: Project) -> None:
+    """One more boot of each kernel, whose nanoseconds become ratios."""
+    (project.path / "kvm").touch()
+    ended = project.run("--bench", "--upto", "1")
+    assert ended.status == 0, ended.output
+    assert figures(project).patches == 1
+    asked = asked_for(project)
+    assert asked.count("boot") == 1 + 3 + 1 + 3 + 1, "the first is the probe"
+    assert asked.count("nanoseconds hit") == 1
+    results = json.loads((project.logs / "bench.json").read_text())
+    ratios = {
+        (row["setup"], row["type"], row["path"]): row["ratio"]
+        for row in results["kvm_ratios"]
+        if row["operation"] == "update"
+    }
+    assert ratios["hit", "hash", "program"] == 1.909
+    assert ratios["kprobe_map_fn", "hash", "program"] == 2.0
+    assert not {setup for setup, *_ in ratios} & {"unpatched", "unattached", "iterate"}
+    assert "time under KVM" in ended.output and "(inexact)" in ended.output
+    rows = [line.split() for line in ended.output.splitlines()]
+    assert rows.count(["update", "program", *["1.91"] * 3, "2.00", "2.00"]) == 2
+    kvm = [line for line in project.vng if "accel=kvm" in line]
+    assert len(kvm) == 3 and not any("-icount" in line for line in kvm)
+
+
+def test_against(measured: tuple[Project, Ended], project: Project) -> None:
+    """5 instructions in one setup: named for each operation, whatever it costs."""
+    file = measured[0].logs / "bench.json"
+    ended = project.run("--bench", "--against", str(file), how="hit 5")
+    assert ended.status == 1
+    lines = ended.output.splitlines()
+    assert "worse:   hit hash update syscall: 1210.0 -> 1215.0, +5.0" in lines
+    assert len([line for line in lines if line.startswith("worse:")]) == 6
+    assert any(
+        re.fullmatch(
+            r"against \S+ with 2 patches: 6 worse, 0 gone, 0 better, 0 added; "
+            r"up to 2 instructions are no difference",
+            line,
+        )
+        for line in lines
+    )
+    assert (project.logs / "bench.json").exists()
+
+
+# What is shown
+
+
+def shown(results: Results, logs: Path, old: Results | None = None) -> list[str]:
+    """What an 80-column terminal shows."""
+    file = io.StringIO()
+    assert bench.show(results, old, logs, Console(file=file, width=80)) == 0
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def test_tables(measured: tuple[Project, Ended], tmp_path: Path) -> None:
+    results = figures(measured[0])
+    lines = shown(results, tmp_path, results)
+    assert lines[-1].endswith(
+        "2 patches: 0 worse, 0 gone, 0 better, 0 added; "
+        "up to 2 instructions are no difference"
+    )
+    assert lines[0] == "instructions for an operation, and what the hooks add:"
+    headings = "patched attached filtered hit fmod_ret map_fn map_fn"
+    assert lines[2].split() == headings.split()
+    rows = [line.split() for line in lines]
+    attached = ["210", "+110"] * 3
+    by_program = ["update", "program", "100", "110", "+10", *attached, "200", "200"]
+    assert rows.count(by_program) == 2
+    by_syscall = ["1060", "1070", "+10", *["1170", "+110"] * 3, "n/a", "skipped"]
+    assert ["delete", "syscall", *by_syscall] in rows
+    assert ["hash", "200.0"] in rows
+    assert not any("KVM" in line for line in lines)
+
+
+def test_real_figures_fit_in_80_columns(tmp_path: Path) -> None:
+    """The widest there are, with signs: no cell is folded or cut."""
+    found = {}
+    for setup in (*bench.PLAIN[:-1], *bench.PATCHED):
+        row = Row(setup, "lru_percpu_hash", "update", "syscall")
+        more = 0 if setup == "unpatched" else 345
+        found[row] = Figure("figure", 2161.7 + more, 0.0)
+        if setup == "kprobe_map_fn":
+            found[row] = Figure("skipped")
+    lines = shown(Results(BASE, 3, "7.3.4", found), tmp_path)
+    cells = " ".join(["2507 +345"] * 4)
+    assert f" update syscall    2162 {cells}   2507 skipped" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_chart(measured: tuple[Project, Ended]) -> None:
+    text = (measured[0].logs / "bench.svg").read_text()
+    for word in ("by a program", "by a syscall", "hash delete", *bench.PATCHED):
+        assert f">{word}</text>" in text
+
+
+def test_chart_shows_what_is_added(
+    measured: tuple[Project, Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr("vm.chart.dots", lambda *words: drawn.extend(words))
+    bench.draw(figures(measured[0]).figures, tmp_path / "bench.svg")
+    panels = drawn[3]
+    assert list(panels) == ["by a program", "by a syscall"]
+    added = {"array update": 110, "hash update": 110, "hash delete": 110}
+    assert panels["by a syscall"]["hit"] == added
+    assert panels["by a syscall"]["kprobe_map_fn"] == {}
+    assert "unpatched" not in panels["by a program"]

@@ -1,0 +1,70 @@
+"""Tests of vm/chart.py: charts are complete, and the same each time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from vm import chart
+
+PANELS = {
+    "left": {"first": {"hash": 3.0, "array": 1.0}, "second": {"hash": -2.0}},
+    "right": {"first": {"hash": 4.0}},
+}
+ROOT = Path(__file__).resolve().parents[2]
+SVG = "{http://www.w3.org/2000/svg}"
+DRAW = """
+import sys
+from pathlib import Path
+from vm import chart
+from vm.tests import test_chart
+chart.dots(Path(sys.argv[1]), "Title", "unit", test_chart.PANELS)
+"""
+
+
+def markers(file: Path) -> int:
+    """How many dots a chart has, its legend's among them."""
+    groups = ET.parse(file).iter(f"{SVG}g")
+    lines = [g for g in groups if g.get("id", "").startswith("line2d_")]
+    return sum(len(list(line.iter(f"{SVG}use"))) for line in lines)
+
+
+def test_content(tmp_path: Path) -> None:
+    file = tmp_path / "chart.svg"
+    chart.dots(file, "Title", "unit", PANELS)
+    texts = ["".join(text.itertext()) for text in ET.parse(file).iter(f"{SVG}text")]
+    for text in ("Title", "unit", "left", "right", "first", "second", "hash", "array"):
+        assert text in texts
+    more = {**PANELS, "right": {"first": {"hash": 4.0, "array": 2.0}}}
+    chart.dots(tmp_path / "more.svg", "Title", "unit", more)
+    assert markers(tmp_path / "more.svg") == markers(file) + 1
+
+
+def test_number_below_zero_is_inside(tmp_path: Path) -> None:
+    """Its dot is left of that for zero, and both are right of the axis."""
+    file = tmp_path / "chart.svg"
+    chart.dots(file, "Title", "unit", {"": {"only": {"a": -2.0, "b": 0.0, "c": 5.0}}})
+    root = ET.parse(file).getroot()
+    (clip,) = root.iter(f"{SVG}clipPath")
+    left = float(clip[0].get("x", ""))
+    groups = [g for g in root.iter(f"{SVG}g") if "clip-path" in g.attrib]
+    uses = [use for g in groups for use in g.iter(f"{SVG}use")]
+    below, zero, above = (float(use.get("x", "")) for use in uses)
+    assert left < below < zero < above
+
+
+def test_same_data_same_bytes_without_a_display(tmp_path: Path) -> None:
+    """In other processes, whose hashes are seeded otherwise, and at another time."""
+    files = [tmp_path / "1.svg", tmp_path / "2.svg"]
+    drawing = []
+    for number, file in enumerate(files):
+        seed = {"PYTHONHASHSEED": str(number), "SOURCE_DATE_EPOCH": str(number)}
+        environment = {k: v for k, v in os.environ.items() if k != "DISPLAY"} | seed
+        command = [sys.executable, "-c", DRAW, str(file)]
+        drawing.append(subprocess.Popen(command, cwd=ROOT, env=environment))
+    assert [process.wait(60) for process in drawing] == [0, 0]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert b"<dc:date>" not in files[0].read_bytes()

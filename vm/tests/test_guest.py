@@ -1,0 +1,324 @@
+"""The guest's driver and the real agent, under a fake vng: each way to lose a guest."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vm import guest as module
+from vm import machine
+from vm.errors import GuestError
+from vm.guest import Guest
+from vm.machine import Accel, Machine
+from vm.process import session_members
+from vm.terminal import Log
+from vm.tests.project import Project
+
+IMAGE = Path("/boot/bzImage")
+SINGLE = "-accel tcg,thread=single"
+
+
+@pytest.fixture
+def make(
+    project: Project, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Guest]:
+    """Makes a guest that behaves in the given way."""
+    monkeypatch.setattr(machine, "VNG", project.path / "vm" / "vng.py")
+    for name in ("ANSWER_MARGIN", "POWER_OFF_DEADLINE", "CONSOLE_DEADLINE"):
+        monkeypatch.setattr(module, name, 0.5)
+    monkeypatch.setattr(module, "_TRACE_GRACE", 1.0)
+
+    def call(how: str = "", deadline: float = 20.0) -> Guest:
+        project.set(how)
+        (project.path / "asked").touch()
+        return Guest(Machine(), IMAGE, log, boot_deadline=deadline)
+
+    return call
+
+
+Make = Callable[..., Guest]
+
+
+def with_marker(marker: str) -> list[int]:
+    """The living processes that have the marker in their command line."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if marker.encode() in file.read_bytes().replace(b"\0", b" "):
+                found.append(int(file.parent.name))
+    return found
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    """Fail if the condition does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# Commands
+
+
+def test_runs_commands(make: Make, project: Project) -> None:
+    with make() as guest:
+        assert guest.release == os.uname().release
+        assert guest.folder == project.path / "guest"
+        assert guest.boot_seconds > 0
+        script = 'printf "%s|" "$@"; pwd >&2; exit 3'
+        words = ["sh", "-c", script, "sh", "two words", "a\nb", "'\"$x", "é", ""]
+        result = guest.run(words, timeout=5)
+        assert (result.status, result.timed_out) == (3, False)
+        assert result.output.startswith("two words|a\nb|'\"$x|é||/")
+        assert 0 <= result.seconds < 5
+        # The next one, and what looks like an answer.
+        text = "done 2 0 0 0 0 0\n"
+        assert guest.run(["printf", text], timeout=5).output == text
+        assert with_marker(guest._name)
+    assert guest.splats == []
+    assert not with_marker(guest._name)
+    log = guest.console.log.read_bytes()
+    assert log.count(b"console noise") == 5000 and b"\r" not in log
+    assert log.startswith(f"$ {shlex.join(guest.command)}\n".encode())
+
+
+def test_status_of_a_signal_and_of_nothing(make: Make) -> None:
+    with make() as guest:
+        assert guest.run(["sh", "-c", "kill -SEGV $$"], timeout=5).status == 139
+        missing = guest.run(["/no/such"], timeout=5)
+        assert (missing.status, missing.output) == (127, "/no/such: No such file or "
+                                                    "directory\n")  # fmt: skip
+
+
+def test_time_limit(make: Make) -> None:
+    with make() as guest:
+        result = guest.run(["sleep", "60"], timeout=0.2)
+        assert (result.status, result.timed_out) == (143, True)
+        assert 0.2 <= result.seconds < 2
+        assert guest.run(["true"], timeout=5).status == 0
+
+
+def test_much_output(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OUTPUT_LIMIT", 10)
+    with make() as guest:
+        result = guest.run(["seq", "10"], timeout=5)
+    assert result.output == "1\n2\n3\n4\n5\n\n[11 more bytes of output are left out]\n"
+
+
+def test_nothing_of_a_command_is_left(make: Make) -> None:
+    with make() as guest:
+        daemon = "setsid sh -c 'sleep 600 & echo $!' & wait; echo $!"
+        pids = guest.run(["sh", "-c", daemon], timeout=5).output.split()
+        assert len(pids) == 2
+        assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+        assert with_marker(guest._name)
+
+
+def test_copy(make: Make, tmp_path: Path, project: Project) -> None:
+    files = [tmp_path / name for name in ("a", "b c")]
+    for file in files:
+        file.write_text(file.name)
+    with make() as guest:
+        guest.copy(files)
+        assert (project.path / "guest" / "b c").read_text() == "b c"
+        with pytest.raises(GuestError, match="cannot copy 1 files") as raised:
+            guest.copy([tmp_path / "none"])
+    assert raised.value.command[0] == "cp" and "No such file" in raised.value.detail
+
+
+def test_copy_that_takes_too_long(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "_COPY_TIMEOUT", 0.2)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with (
+        make() as guest,
+        pytest.raises(GuestError, match=r"copying 1 files .* timed out after 0 s"),
+    ):
+        guest.copy([fifo])
+
+
+# Lost guests
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("panics at boot", "panic during boot: Kernel panic - not syncing: VFS"),
+        ("KVM internal error", "KVM internal error during boot"),
+        ("hangs at boot", "hang: the guest does not respond during boot"),
+        ("vanishes at boot", "vanished: QEMU ended during boot"),
+    ],
+)
+def test_lost_at_boot(make: Make, how: str, expected: str) -> None:
+    guest = make(how, deadline=0.7)
+    with pytest.raises(GuestError, match=expected) as error, guest:
+        pass
+    assert not with_marker(guest._name)
+    assert error.value.command == guest.command
+    assert "Linux version" in error.value.detail
+    assert str(guest.console.log) in error.value.hint
+
+
+OOPS = "echo 'BUG: kernel NULL pointer dereference, address: 0' >$CONSOLE; sleep 0.2; "
+TRACE = "echo 'Kernel panic - not syncing: Fatal exception' >$CONSOLE; kill -9 $VNG"
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (OOPS + TRACE, "oops during `sh .*`: BUG: kernel NULL pointer dereference"),
+        ("kill -9 $VNG; sleep 5", "vanished: QEMU ended during `sh "),
+        ("kill -STOP $VNG; sleep 5", "hang: the guest does not respond during `sh "),
+    ],
+)
+def test_lost_in_a_command(make: Make, script: str, expected: str) -> None:
+    with pytest.raises(GuestError, match=expected) as error, make() as guest:
+        guest.run(["sh", "-c", script], timeout=0.5)
+    assert not with_marker(guest._name)
+    if TRACE in script:
+        assert "not syncing: Fatal exception" in error.value.detail
+    with pytest.raises(GuestError, match="gone before"):
+        guest.run(["echo"], timeout=1)
+
+
+def test_corrupt_answer(make: Make) -> None:
+    with (
+        pytest.raises(GuestError, match=r"the agent answered .*'all'.* during `true`"),
+        make("garbage") as guest,
+    ):
+        guest.run(["true"], timeout=5)
+    assert not with_marker(guest._name)
+
+
+def test_console_that_does_not_show_the_end(make: Make) -> None:
+    """Without the marks nobody knows if the kernel complained."""
+    guest = make("no markers")
+    with pytest.raises(GuestError, match=r"the console did not show .* during boot"):
+        guest.__enter__()
+    assert not with_marker(guest._name)
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("panics at power-off", "oops at power-off: BUG"),
+        ("stays", "hang: the guest does not respond at power-off"),
+    ],
+)
+def test_lost_at_power_off(make: Make, how: str, expected: str) -> None:
+    with pytest.raises(GuestError, match=expected), make(how) as guest:
+        guest.run(["true"], timeout=5)
+    assert not with_marker(guest._name)
+
+
+def test_interrupted_boot(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the harness waits for the guest, in a process that lives on."""
+    guest = make("hangs at boot")
+
+    def interrupt(*_: object) -> bool:
+        wait_for(lambda: bool(with_marker(guest._name)), 5)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(guest, "_wait", interrupt)
+    with pytest.raises(KeyboardInterrupt), guest:
+        pass
+    assert not with_marker(guest._name)
+
+
+# What the kernel says
+
+
+def test_splats_are_seen_with_the_command(make: Make) -> None:
+    """As soon as run() returns; vng's own warning is none."""
+    with make() as guest:
+        for count in range(1, 30):
+            script = "echo 'WARNING: kernel/bpf/hashtab.c:1 at f+0x1/0x2' >$CONSOLE"
+            guest.run(["sh", "-c", script], timeout=5)
+            assert len(guest.splats) == count
+    assert guest.splats[0].startswith("WARNING: kernel/bpf/hashtab.c:1")
+
+
+# Nothing survives
+
+
+@pytest.mark.parametrize("how", ["stays", "has children", "ignores SIGTERM"])
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_nothing_is_left(
+    make: Make, log: Log, monkeypatch: pytest.MonkeyPatch, how: str, interrupted: bool
+) -> None:
+    """Whatever it takes: children in groups of their own, deaf ones, Ctrl-C."""
+    monkeypatch.setattr("vm.process._TERM_GRACE", 0.4)
+    leader, begin = 0, 0.0
+    with contextlib.suppress(KeyboardInterrupt, GuestError), make(how) as guest:
+        leader = guest.console._child.pid  # type: ignore[union-attr]
+        begin = time.monotonic()
+        assert session_members(leader)
+        (log.path.parent / "virtme_ret123").touch()
+        if interrupted:
+            raise KeyboardInterrupt
+    assert time.monotonic() - begin < 5
+    assert session_members(leader) == []
+    assert not list(log.path.parent.glob("virtme_ret*"))
+
+
+@pytest.mark.parametrize(
+    ("sig", "how"),
+    [
+        (signal.SIGKILL, ""),
+        (signal.SIGKILL, "hangs at boot"),
+        (signal.SIGINT, "hangs at boot"),
+        (signal.SIGINT, "has children"),
+    ],
+)
+def test_harness_ends(project: Project, sig: signal.Signals, how: str) -> None:
+    """A harness that is killed or interrupted leaves no guest behind."""
+    project.set(how)
+    image = f"/marker-{os.getpid()}-{sig}-{how.replace(' ', '-')}"
+    program = f"""
+import io, signal, sys
+sys.path.insert(0, {str(project.path)!r})
+from pathlib import Path
+from rich.console import Console
+from vm.guest import Guest
+from vm.machine import Machine
+from vm.terminal import Log, Terminal
+# In the background of a shell it is ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+terminal = Terminal(Console(file=io.StringIO()))
+log = Log(Path({str(project.path)!r}) / "console", terminal)
+with Guest(Machine(), Path({image!r}), log) as guest:
+    guest.run(["sleep", "600"], timeout=60)
+"""
+    harness = subprocess.Popen(
+        [sys.executable, "-I", "-c", program], stderr=subprocess.DEVNULL
+    )
+    leader = 0
+    try:
+        wait_for(lambda: bool(with_marker(f"--run {image}")), 10)
+        leader = os.getsid(with_marker(f"--run {image}")[0])
+        time.sleep(0.2)
+        harness.send_signal(sig)
+        harness.wait(5)
+        wait_for(lambda: not session_members(leader), 5)
+    finally:
+        harness.kill()
+        harness.wait()
+        for pid in session_members(leader) if leader else ():
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_accel_is_in_the_command(make: Make, log: Log) -> None:
+    kvm = Guest(Machine(Accel("kvm", "")), IMAGE, log)
+    assert "--disable-kvm" not in kvm.command
+    assert "-machine accel=kvm" in kvm.command[-1]

@@ -1,0 +1,118 @@
+"""KVM only after a guest reached user space under it; a fake vng here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vm import guest, kvm, machine
+from vm.errors import UsageError
+from vm.kvm import choose_accel
+from vm.machine import Accel
+from vm.terminal import Log
+from vm.tests.conftest import Said
+from vm.tests.project import Project
+
+IMAGE = Path("/boot/bzImage")
+Choose = Callable[..., Accel]
+
+
+@pytest.fixture
+def choose(
+    project: Project, log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Choose:
+    """Chooses, with a device that opens and a guest that behaves in the given way."""
+    monkeypatch.setattr(machine, "VNG", project.path / "vm" / "vng.py")
+    monkeypatch.setattr(kvm, "KVM", tmp_path / "kvm")
+    monkeypatch.setattr(kvm, "PROBE_DEADLINE", 1.0)
+    monkeypatch.setattr(guest, "_TRACE_GRACE", 0.2)
+    (tmp_path / "kvm").touch()
+    (project.path / "asked").write_text("")
+
+    def call(
+        how: str = "", *, require_kvm: bool = False, no_kvm: bool = False
+    ) -> Accel:
+        project.set(how)
+        cache = tmp_path / "cache"
+        return choose_accel(IMAGE, cache, log, require_kvm=require_kvm, no_kvm=no_kvm)
+
+    return call
+
+
+def test_kvm_that_works_is_probed_once(
+    choose: Choose, project: Project, said: Said
+) -> None:
+    accel = choose(require_kvm=True)
+    assert accel.name == "kvm"
+    assert accel.why.startswith("KVM: a guest reached user space in ")
+    assert said.lines == ["trying KVM: does a guest reach user space in 1 s?"]
+    assert choose("hangs at boot") == accel
+    assert len(project.vng) == 1 and "-machine accel=kvm" in project.vng[0]
+
+
+def test_kvm_that_runs_nothing(choose: Choose, project: Project) -> None:
+    accel = choose("hangs at boot")
+    assert accel.name == "tcg"
+    assert accel.why.endswith(
+        "opens, but no guest reached user space within 1 s "
+        "(the last line: Linux version 7.3.4)"
+    )
+    assert choose() == accel
+    with pytest.raises(UsageError, match=r"--require-kvm was given, but .* opens, but"):
+        choose(require_kvm=True)
+    assert len(project.vng) == 1
+
+
+def test_kvm_internal_error(choose: Choose, project: Project) -> None:
+    assert "(KVM internal error. Suberror: 1)" in choose("KVM internal error").why
+    choose()
+    assert len(project.vng) == 1
+
+
+def test_kernel_that_panics_says_nothing_about_kvm(choose: Choose) -> None:
+    accel = choose("panics at boot")
+    assert accel.name == "tcg" and "panic during boot" in accel.why
+    assert choose().name == "kvm"
+
+
+@pytest.mark.parametrize("key", ["boot", "device", "qemu"])
+def test_another_host_is_probed_again(
+    choose: Choose, project: Project, tmp_path: Path, key: str
+) -> None:
+    choose()
+    file = tmp_path / "cache" / "kvm-probe.json"
+    entry = json.loads(file.read_text())
+    entry["host"][key] = "another"
+    file.write_text(json.dumps(entry))
+    choose()
+    file.write_text("{")
+    choose()
+    assert len(project.vng) == 3
+
+
+def test_ctrl_c_is_not_remembered(
+    choose: Choose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(guest.Guest, "_boot", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        choose()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_without_a_device(choose: Choose, project: Project, tmp_path: Path) -> None:
+    (tmp_path / "kvm").unlink()
+    assert choose() == Accel("tcg", f"TCG: there is no {tmp_path}/kvm")
+    (tmp_path / "kvm").mkdir()  # not even root opens a folder for writing
+    assert "cannot open" in choose().why
+    assert project.vng == []
+
+
+def test_no_kvm(choose: Choose, project: Project) -> None:
+    assert choose(no_kvm=True) == Accel("tcg", "TCG: --no-kvm was given")
+    assert project.vng == []

@@ -1,0 +1,115 @@
+"""The command that starts a guest, word by word."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vm import machine
+from vm.machine import VNG, Accel, Machine, one_thread, qemu_version
+
+IMAGE = Path("/a folder/bzImage")
+KVM = Accel("kvm", "KVM: for the tests")
+
+
+@pytest.fixture(autouse=True)
+def qemu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "qemu_version", lambda: "QEMU version 10.0.2")
+
+
+def test_every_word() -> None:
+    """What a test run under TCG starts: nothing may be left out."""
+    command = Machine().vng_command(
+        IMAGE, shares=[Path("/run/x y")], script="exec 'a b'"
+    )
+    assert command == [
+        *(sys.executable, str(VNG), "--run", "'/a folder/bzImage'"),
+        *("--user", "root", "--cpus", "2", "--memory", "1G"),
+        *("--force-9p", "--disable-microvm", "--rodir", "'/run/x y'"),
+        *("--disable-kvm", "--verbose", "--cwd", "/", "--exec", "exec 'a b'"),
+        *("--append", "oops=panic", "--append", "printk.devkmsg=on"),
+    ]
+
+
+def test_kvm() -> None:
+    command = Machine(KVM).vng_command(IMAGE)
+    assert "--disable-kvm" not in command
+    assert command[-1] == "--qemu-opts=-machine accel=kvm"
+
+
+def test_icount() -> None:
+    command = Machine(cpus=1, icount=True).vng_command(IMAGE)
+    assert command[-1] == "--qemu-opts=-icount shift=0,sleep=off"
+
+
+def test_qemu_options_are_quoted_for_the_shell() -> None:
+    words = ("-device", "x,y=a b;reboot")
+    command = Machine(qemu_opts=words).vng_command(IMAGE)
+    assert command[-1] == "--qemu-opts=-device 'x,y=a b;reboot'"
+
+
+def test_gdb() -> None:
+    command = Machine(gdb=1234).vng_command(IMAGE)
+    assert command[-1] == "--qemu-opts=-gdb tcp:127.0.0.1:1234 -S"
+    assert command[command.index("--append") + 1] == "nokaslr"
+
+
+@pytest.mark.parametrize(
+    ("version", "one"),
+    [("7.2.22 (Debian 1)", True), ("8.0.5", True), ("8.1.0", False), ("10.0.2", False)],
+)
+def test_one_thread_before_qemu_8_1(
+    version: str, one: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "qemu_version", lambda: f"QEMU version {version}")
+    assert one_thread() == one
+    single = "-accel tcg,thread=single"
+    assert (single in shlex.join(Machine().vng_command(IMAGE))) == one
+    assert bool(Machine().threads) == one
+    assert single not in shlex.join(Machine(cpus=1).vng_command(IMAGE))
+    assert single not in shlex.join(Machine(KVM).vng_command(IMAGE))
+
+
+def test_qemu_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "qemu-system-x86_64"
+    program.write_text("#!/bin/sh\necho QEMU emulator version 9.9\necho Copyright\n")
+    program.chmod(0o755)
+    for path, version in ((str(tmp_path), "QEMU emulator version 9.9"), ("/none", "")):
+        monkeypatch.setenv("PATH", path)
+        qemu_version.cache_clear()
+        assert qemu_version() == version
+    qemu_version.cache_clear()
+
+
+def vng_says(home: Path, *words: str) -> list[str]:
+    """The words with which the real vng would start virtme-run, or its exit status."""
+    program = home / "bin" / "virtme-run"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    command = Machine().vng_command(Path("/bzImage"), script="true")
+    result = subprocess.run(
+        [*command, *words],
+        env={"HOME": str(home), "PATH": f"{program.parent}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def test_users_vng_settings_do_not_apply(tmp_path: Path) -> None:
+    before = vng_says(tmp_path)
+    assert "oops=panic" in before
+    settings = {"default_opts": {"quiet": True, "append": [], "cpus": "7"}}
+    for name in (".config/virtme-ng/virtme-ng.conf", ".virtme-ng.conf"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(settings))
+    assert vng_says(tmp_path) == before

@@ -1,0 +1,349 @@
+"""Every option of ours arrives at what it controls; wrong ones are one clear error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from vm.errors import UsageError
+from vm.options import Options
+from vm.tests.project import Project
+
+# What is tested
+
+
+def test_choice_of_tests(project: Project) -> None:
+    assert "1 passed, 2 deselected" in project.run("-k", "percpu").output
+    assert project.ran == ["two f.percpu.passes", "power off"]
+    assert "2 passed" in project.run("selftests/one.c").output
+    assert "1 passed" in project.run("selftests/one.c::f.array.passes").output
+    project.tests("f.hash.fails f.array.passes")
+    assert "1 failed" in project.run("-x").output
+    assert project.ran == ["one f.hash.fails", "power off"]
+
+
+def test_other_path(project: Project) -> None:
+    (project.path / "test_other.py").write_text("def test_other(): pass\n")
+    assert "1 passed" in project.run("test_other.py").output
+    assert project.vng == []
+
+
+def test_junit_file_of_the_user(project: Project) -> None:
+    project.run("--junitxml", "results.xml")
+    assert (project.path / "results.xml").exists()
+    assert not (project.logs / "junit.xml").exists()
+
+
+def test_test_limit(project: Project) -> None:
+    """The agent is told a limit beyond that of any test's own, 240 s."""
+    project.run("-k", "percpu")
+    (line,) = [line for line in project.asked if line.endswith("f.percpu.passes")]
+    assert line.split()[:2] == ["run", "300"]
+
+
+# The kernel
+
+
+def test_upto(project: Project) -> None:
+    ended = project.run("-k", "percpu", "--upto", "1")
+    assert "applying" not in ended.output, "0002 is reversed, nothing applied"
+    assert ", the first 1 patches\n" in ended.output
+    (tree,) = project.cache.glob("trees/*/linux")
+    assert (tree / "map.c").read_text() == "line 1\nfirst\n"
+    project.run("-k", "percpu")
+    assert (tree / "map.c").read_text() == "line 1\nfirst\nsecond\n"
+
+
+def test_debug_kernel(project: Project) -> None:
+    ended = project.run("-k", "percpu", "--debug-kernel")
+    assert "configuring base.config, vm.config, debug.config\n" in ended.output
+    assert re.search(r"^kernel:  \S+, debug, accel", ended.output, re.MULTILINE)
+    assert "build-base-vm-debug/" in project.vng[0]
+
+
+def test_kconfig(project: Project) -> None:
+    for name, text in (
+        ("a.config", "CONFIG_A=y\n"),
+        ("b.config", "CONFIG_NR_CPUS=64\n"),
+    ):
+        (project.path / name).write_text(text)
+    words = ["--kconfig", "a.config", "--kconfig", "b.config", "--cpus", "64"]
+    ended = project.run("-k", "percpu", *words)
+    assert ended.status == 0, ended.output
+    assert "configuring base.config, vm.config, a.config, b.config\n" in ended.output
+    (config,) = project.cache.glob("trees/*/build-base-vm-a-*/.config")
+    assert config.read_text().endswith("CONFIG_A=y\nCONFIG_NR_CPUS=64\n")
+    assert " --cpus 64 " in project.vng[0]
+
+
+def test_jobs(project: Project) -> None:
+    (project.path / "kconfig" / "base.config").write_text("CONFIG_NR_CPUS=4\n")
+    ended = project.run("-k", "percpu", "-j7")
+    assert "building bzImage with -j7, about " in ended.output
+    made = [line for line in project.asked if line.startswith("make ")]
+    assert [line for line in made if " -j7" in line] == [
+        line for line in made if "bzImage" in line or "selftests" in line
+    ]
+    project.run("-k", "percpu")
+    jobs = f"-j{len(os.sched_getaffinity(0))}"
+    assert all(jobs in line for line in project.asked if line.startswith("make "))
+
+
+def test_kernel_tree(project: Project) -> None:
+    tree = project.path / "linux-7.3.4"
+    ended = project.run("-k", "percpu", "--kernel-tree", str(tree))
+    assert ended.status == 0
+    assert f"source:  Linux 7.3.4 in {tree}, all patches\n" in ended.output
+    git = ["git", "-C", str(tree), "-c", "user.name=n", "-c", "user.email=e"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "m"]):
+        subprocess.run([*git, *words], check=True)
+    (tree / "new.c").touch()
+    words = ["-k", "percpu", "--kernel-tree", str(tree)]
+    ended = project.run(*words)
+    assert ended.status == 4 and "has uncommitted changes" in ended.output
+    assert project.run(*words, "--allow-dirty").status == 0
+
+
+def test_cache(project: Project) -> None:
+    """The later --cache counts, for the virtual environment as for the rest."""
+    other = project.path / "other"
+    (project.cache / "sources").rename(project.path / "sources")
+    other.mkdir()
+    (project.path / "sources").rename(other / "sources")
+    assert project.run("-k", "percpu", f"--cache={other}").status == 0
+    assert len(list(other.glob("runs/*"))) == 1
+    assert project.runs == 0 and (other / "pytest").exists()
+
+
+# The guest
+
+
+def test_guest_by_default(project: Project) -> None:
+    project.run("-k", "percpu")
+    words = shlex.split(project.vng[0])
+    for option, value in (("--cpus", "2"), ("--memory", "1G"), ("--user", "root")):
+        assert words[words.index(option) + 1] == value
+    assert words.count("--append") == 2 and "-S" not in words[-1].split()
+
+
+def test_knobs_of_the_guest(project: Project) -> None:
+    ended = project.run(
+        *("-k", "percpu", "--cpus", "3", "--memory", "4G"),
+        *("--append", "a=b 'c d'", "--append", "quiet"),
+        *("--qemu-opts=-device 'x,y=z w'", "--qemu-opts=-s"),
+    )
+    assert ended.status == 0, ended.output
+    words = shlex.split(project.vng[0])
+    for option, value in (("--cpus", "3"), ("--memory", "4G")):
+        assert words[words.index(option) + 1] == value
+    appended = [words[n + 1] for n, word in enumerate(words) if word == "--append"]
+    assert appended[2:] == ["a=b", "'c d'", "quiet"]
+    assert words[-1].endswith(" -device 'x,y=z w' -s")
+
+
+def test_more_cpus_than_the_kernel_takes(project: Project) -> None:
+    ended = project.run("--cpus", "9")
+    assert (ended.status, project.vng) == (4, [])
+    assert "the kernel is built for 8 CPUs, not 9\n" in ended.output
+    assert "--kconfig" in ended.output
+
+
+def test_gdb(project: Project) -> None:
+    """The guest waits, the user is told for what, and nothing times out."""
+    with socket.socket() as busy:
+        busy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # somebody else has it: that will do
+            busy.bind(("127.0.0.1", 1234))
+        ended = project.run("-k", "percpu", "--gdb")
+    assert ended.status == 0, ended.output
+    match = re.search(
+        r"^waiting for a debugger: gdb -ex 'target remote 127\.0\.0\.1:(\d+)' (\S+)$",
+        ended.output,
+        re.MULTILINE,
+    )
+    assert match and match[1] != "1234" and match[2].endswith("build-base-vm/vmlinux")
+    words = shlex.split(project.vng[0])
+    assert f"-gdb tcp:127.0.0.1:{match[1]} -S" in words[-1]
+    assert "nokaslr" in words
+    (line,) = [line for line in project.asked if line.endswith("f.percpu.passes")]
+    assert line.split()[:2] == ["run", "inf"]
+
+
+def test_kvm(project: Project) -> None:
+    (project.path / "kvm").touch()
+    ended = project.run("-k", "percpu")
+    assert "accelerator: kvm (KVM: a guest reached user space in " in ended.output
+    probe, guest = project.vng
+    assert "--disable-kvm" not in probe + guest
+    assert "-machine accel=kvm" in probe and "-machine accel=kvm" in guest
+    assert (project.logs / "kvm-probe.log").exists()
+    ended = project.run("-k", "percpu", "--no-kvm")
+    assert "accelerator: tcg (TCG: --no-kvm was given)" in ended.output
+    assert len(project.vng) == 1 and "--disable-kvm" in project.vng[0]
+    assert project.run("-k", "percpu", "--require-kvm").status == 0
+
+
+# A shell
+
+
+def test_shell(project: Project) -> None:
+    ended = project.run("--shell", typed="echo in the guest; exit 3\n")
+    assert ended.status == 3
+    assert ended.output.splitlines()[-1] == "in the guest"
+    assert "power off" in project.asked
+    assert (project.logs / "console.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "output"),
+    [
+        (["sh", "-c", "echo two words; exit 5"], 5, "two words\n"),
+        (["cat"], 0, "typed\n"),
+        (["sh", "-c", "kill -9 $$"], 137, ""),
+        (["/no/such/program"], 127, "/no/such/program: No such file or directory"),
+    ],
+)
+def test_shell_command(
+    project: Project, command: list[str], status: int, output: str
+) -> None:
+    """What run_tests.py makes of -- CMD…."""
+    ended = project.run("--shell", f"--command={shlex.join(command)}", typed="typed\n")
+    assert ended.status == status, ended.output
+    assert output in ended.output
+    assert "power off" in project.asked
+
+
+def test_shell_of_a_lost_guest(project: Project) -> None:
+    kill = "--command=sh -c 'kill -9 $VNG; sleep 5'"
+    ended = project.run("--shell", kill)
+    assert ended.status == 7
+    assert "guest lost: vanished: QEMU ended during --shell\n" in ended.output
+
+
+def test_attach(project: Project) -> None:
+    """A second shell into the guest that runs a test, which goes on undisturbed."""
+    project.tests("f.hash.waits")
+    project.set("")
+    process = project.start()
+    output: list[str] = []
+    threading.Thread(target=lambda: output.append(process.communicate()[0])).start()
+    deadline = 200
+    while "one f.hash.waits" not in project.ran:
+        deadline -= 1
+        assert deadline
+        process.poll()
+        threading.Event().wait(0.05)
+    asked = project.asked
+    second = Project(project.path)
+    text = "echo $PROJECT; touch $PROJECT/guest/go; exit 4"
+    ended = attach(second, f"--command=sh -c '{text}'")
+    assert ended == (4, f"{project.path}\n")
+    process.wait(20)
+    assert process.returncode == 0
+    assert project.asked[: len(asked)] == asked
+    status, text = attach(second)
+    assert status == 4
+    assert "usage error: no run with this cache folder has a guest now\n" in text
+
+
+def attach(project: Project, *arguments: str) -> tuple[int, str]:
+    """Run --attach beside another run; its exit status and output."""
+    kept = (project.path / "asked").read_text()
+    process = project.start("--attach", *arguments)
+    (project.path / "asked").write_text(kept)
+    output, _ = process.communicate("", timeout=20)
+    return process.returncode, output
+
+
+# Messages
+
+
+def test_verbose(project: Project) -> None:
+    """Each external command, before it runs."""
+    (project.path / "kconfig" / "base.config").write_text("CONFIG_NR_CPUS=4\n")
+    ended = project.run("-k", "percpu", "-v")
+    commands = [line for line in ended.output.splitlines() if line.startswith("$ ")]
+    for word in ("gcc --version", "tinyconfig", "merge_config.sh", "bzImage", "-C "):
+        assert any(word in line for line in commands), (word, ended.output)
+    assert any("/vm/vng.py --run " in line for line in commands)
+    assert any(re.search(r"/one -l$", line) for line in commands)
+    quiet = project.run("-k", "percpu").output
+    assert not [line for line in quiet.splitlines() if line.startswith("$ ")]
+    logged = (project.logs / "console.log").read_text().splitlines()[0]
+    assert logged.startswith("$ ") and " --run " in logged
+
+
+# Wrong options
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("--base 9.9 --collect-only", "base 9.9 is not in "),
+        ("--upto 9", "there is no patch 9 in "),
+        ("--shell --require-kvm", "--require-kvm was given, but there is no "),
+        ("--bench --upto 0", "--bench compares with the plain kernel"),
+        ("--bench --against none", "--against none: No such file"),
+        ("--attach", "no run with this cache folder has a guest now"),
+        ("--kconfig none", "cannot read the configuration fragment .*/none: No such"),
+        ("--kernel-tree none", "none is not a kernel tree"),
+        ("-n 2", "-n 2 is only for the harness's own tests"),
+    ],
+)
+def test_usage_error(project: Project, arguments: str, text: str) -> None:
+    ended = project.run(*shlex.split(arguments))
+    assert (ended.status, project.vng) == (4, []), ended.output
+    assert ended.output.count("next:    ") == 1, ended.output
+    assert re.search(rf"^usage error: .*{text}", ended.output, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("--upto=-1", "--upto -1 is too small"),
+        ("--against none", "--against needs --bench"),
+        ("--bench --debug-kernel", "--debug-kernel and --bench exclude each other"),
+        ("--bench --cpus 2", "--cpus and --bench exclude each other"),
+        ("--bench --gdb", "--gdb and --bench exclude each other"),
+        ("--attach --gdb", "--gdb and --attach exclude each other"),
+        ("--attach --shell", "--shell and --attach exclude each other"),
+        ("--attach --bench", "--attach and --bench exclude each other"),
+        ("--shell --bench", "--shell and --bench exclude each other"),
+        ("--no-kvm --require-kvm", "--no-kvm and --require-kvm exclude each other"),
+        ("--command=ls", "a command after -- needs --shell or --attach"),
+        ("--cpus 0", "--cpus 0 is too small"),
+        ("-j 0", "--jobs 0 is too small"),
+        ("--memory 1000", "--memory 1000 is not a size"),
+        ("--append '\"'", r"--append \['\"'\]: No closing quotation"),
+        ("--qemu-opts '\"'", r"--qemu-opts \['\"'\]: No closing quotation"),
+    ],
+)
+def test_options_that_make_no_sense(
+    pytestconfig: pytest.Config, arguments: str, text: str
+) -> None:
+    option = pytestconfig._parser.parse(shlex.split(arguments))
+    with pytest.raises(UsageError, match=text):
+        Options.of(option)
+
+
+@pytest.mark.parametrize("option", ["-x", "--bench", "--collect-only", "--shell"])
+def test_cache_that_cannot_be_written(project: Project, option: str) -> None:
+    wrong = project.path / "pyproject.toml" / "x"
+    ended = project.run(option, f"--cache={wrong}")
+    assert ended.status == 4
+    assert f"usage error: cannot write to the cache folder {wrong}: " in ended.output
+
+
+def test_help(project: Project, tmp_path: Path) -> None:
+    ended = project.run("--help", f"--cache={tmp_path / 'new'}")
+    for option in ("--kernel-tree=DIR", "--kconfig=FILE", "-j N", "--gdb", "--attach"):
+        assert option in ended.output
+    assert ended.status == 0

@@ -1,0 +1,319 @@
+"""run_tests.py up to where it becomes pytest, and whole runs of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import run_tests
+from vm import tools
+from vm.cache import lock
+from vm.errors import UsageError
+from vm.tests.project import Project
+
+# Stands in for the Python that makes the environment and for the one in it.
+PYTHON = """#!/bin/sh
+echo "$*" >> "$CALLS"
+case "$*" in
+*"$FAILS"*) echo "it failed, and why" >&2; exit 1 ;;
+"-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+esac
+"""
+
+
+class Start:
+    """Runs of main() with fakes of Python, up to where it becomes pytest."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cache = folder / "cache"
+        self.requirements = folder / "requirements.txt"
+        self.requirements.write_text("pytest==9\n")
+        self.calls = folder / "calls"
+        self.became: list[str] = []
+        self._patch = monkeypatch
+        python = folder / "python3"
+        python.write_text(PYTHON)
+        python.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(python))
+        monkeypatch.setattr(run_tests, "REQUIREMENTS", self.requirements)
+        monkeypatch.setattr(os, "execv", lambda _, words: self.became.extend(words))
+        # main() clears the rest of the environment.
+        monkeypatch.setattr(os, "environ", os.environ.copy())
+        self.fails_at = "nothing"
+
+    def run(self, *arguments: str) -> list[str]:
+        """What the Pythons were called with; pytest's command is in `became`."""
+        self.calls.write_text("")
+        self.became.clear()
+        really_run = subprocess.run
+
+        def run(command: list[str], **words: object) -> object:
+            env = {**os.environ, "CALLS": str(self.calls), "FAILS": self.fails_at}
+            return really_run(command, env=env, **words)  # type: ignore[call-overload]
+
+        with self._patch.context() as patch:
+            patch.setattr(subprocess, "run", run)
+            run_tests.main([f"--cache={self.cache}", *arguments])
+        return self.calls.read_text().splitlines()
+
+    def fails(self, *arguments: str) -> str:
+        """The error with which the run ends."""
+        with pytest.raises(UsageError) as raised:
+            self.run(*arguments)
+        assert self.became == []
+        return str(raised.value)
+
+    @property
+    def venvs(self) -> list[Path]:
+        """The virtual environments."""
+        return sorted(self.cache.glob("venv-*"))
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+    return Start(tmp_path, monkeypatch)
+
+
+def test_first_run_and_second(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    make, install = start.run("-k", "hash")
+    (venv,) = start.venvs
+    assert make == f"-m venv {venv}"
+    assert install.startswith("-m pip install -q --no-deps ")
+    assert install.endswith(f" -r {start.requirements}")
+    python, *words = start.became
+    assert python == str(venv / "bin" / "python")
+    assert words[:2] == ["-I", str(run_tests.ROOT / "vm" / "__main__.py")]
+    assert words[2:] == [f"--cache={start.cache}", "-k", "hash"]
+    said = capfd.readouterr().err
+    assert f"$ {python} -m pip install " in said, "each command before it runs"
+    assert start.run() == [] and start.became[0] == python
+
+
+def test_environment_follows_the_requirements(start: Start) -> None:
+    start.run()
+    start.requirements.write_text("pytest==10\n")
+    assert len(start.run()) == 2
+    assert len(start.venvs) == 2
+    start.requirements.write_text("pytest==9\n")
+    assert start.run() == []
+
+
+def test_half_made_environment_is_remade(start: Start) -> None:
+    start.run()
+    (venv,) = start.venvs
+    (venv / "ready").unlink()
+    (venv / "rest").touch()
+    assert len(start.run()) == 2
+    assert start.venvs == [venv] and not (venv / "rest").exists()
+
+
+@pytest.mark.parametrize("step", ["-m venv", "-m pip"])
+def test_no_environment(
+    start: Start, capfd: pytest.CaptureFixture[str], step: str
+) -> None:
+    """As if python3-venv is not installed, or a package cannot be downloaded."""
+    start.fails_at = step
+    error = start.fails()
+    assert capfd.readouterr().err.endswith("it failed, and why\n")
+    assert error.startswith("usage error: cannot make a virtual environment\n")
+    assert f"{step} " in error.partition("\ncommand: ")[2]
+    assert "\nnext:    ./run_tests.py --install-deps" in error
+    assert start.venvs == []
+    start.fails_at = "nothing"
+    assert len(start.run()) == 2
+
+
+def test_missing_tools(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "missing", list)
+    assert start.fails() == (
+        "usage error: not installed: git, python3-venv\n"
+        "next:    ./run_tests.py --install-deps"
+    )
+
+
+def test_install_deps(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed: list[int] = []
+    monkeypatch.setattr(tools, "install_deps", lambda: installed.append(1))
+    start.run("--install-deps", "-x")
+    assert start.became[-1] == "-x" and "--install-deps" not in start.became
+    start.run("-x")
+    assert installed == [1]
+
+
+def test_run_beside_another_one(start: Start) -> None:
+    """A run that has the cache's lock for an hour does not keep another from pytest."""
+    start.run()
+    held = lock(start.cache, wait=False)
+    assert held is not None
+    assert start.run("vm") == [] and start.became
+    os.close(held)
+
+
+# What is refused before anything is made
+
+
+def test_cache_with_a_space(start: Start) -> None:
+    folder = start.cache / "a b"
+    error = start.fails("--cache", str(folder))
+    assert error.startswith("usage error: space or colon in the path of the cache ")
+    assert error.endswith("\nnext:    choose another folder with --cache")
+    assert not start.cache.exists()
+
+
+def test_cache_that_cannot_be_written(start: Start) -> None:
+    named = f"{start.requirements}/cache"
+    error = start.fails("--cache", named)
+    assert error.startswith(f"usage error: cannot write to the cache folder {named}: ")
+
+
+def test_checkout_with_a_space(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_tests, "ROOT", Path("/a checkout"))
+    error = start.fails()
+    assert error.startswith("usage error: space or colon in the path of the checkout ")
+    assert not start.cache.exists()
+
+
+def test_cross_compiler(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.environ["CROSS_COMPILE"] = "arm-"
+    assert start.fails().startswith("usage error: CROSS_COMPILE=arm- is set in the ")
+    assert not start.cache.exists()
+
+
+def test_what_is_cleared_is_said(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    os.environ.update(CFLAGS="-O0", MAKEFLAGS="-k", PYTHONOPTIMIZE="1", CC="gcc-12")
+    start.run()
+    said = capfd.readouterr().err
+    assert said.startswith("ignored from the environment: CFLAGS, MAKEFLAGS\n")
+    assert not {"CFLAGS", "MAKEFLAGS", "PYTHONOPTIMIZE"} & os.environ.keys()
+    assert os.environ["CC"] == "gcc-12"
+
+
+def test_command_of_the_user(start: Start) -> None:
+    start.run("--shell", "--", "sh", "-c", "echo 'a b'", "--", "-x")
+    assert start.became[-2:] == [
+        *("--shell", """--command=sh -c 'echo '"'"'a b'"'"'' -- -x"""),
+    ]
+    start.run("--", "selftests")
+    assert start.became[-1] == "--command=selftests"
+
+
+# Whole runs
+
+
+@pytest.fixture
+def whole(project: Project) -> Project:
+    """A project whose virtual environment is the one that runs this test."""
+    source = (project.path / "run_tests.py").read_text()
+    python = Path(sys.executable)
+    made = f"return Path({str(python)!r})\n"
+    head = "def virtual_environment(cache: Path) -> Path:\n"
+    assert head in source
+    source = source.replace(head, f"{head}    {made}")
+    (project.path / "run_tests.py").write_text(source)
+    return project
+
+
+def ended(
+    project: Project, *arguments: str, environment: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """A whole run of run_tests.py: its exit status and output."""
+    program = [sys.executable, str(project.path / "run_tests.py")]
+    process = project.start(*arguments, program=program, environment=environment)
+    output, _ = process.communicate("", timeout=60)
+    return process.returncode, output
+
+
+def test_whole_run_in_a_hostile_environment(whole: Project, tmp_path: Path) -> None:
+    """As in a git hook of a user with settings of their own for everything."""
+    repository = tmp_path / "repository"
+    subprocess.run(["git", "init", "-q", repository], check=True)
+    (tmp_path / "vm").mkdir()
+    (tmp_path / "vm" / "__init__.py").write_text("raise SystemExit(99)")
+    hostile = {
+        "GIT_DIR": str(repository / ".git"),
+        "GIT_WORK_TREE": str(repository),
+        "GIT_INDEX_FILE": str(repository / "index"),
+        "CFLAGS": "-Wno-error",
+        "KCFLAGS": "-O0",
+        "MAKEFLAGS": "-n",
+        "KBUILD_OUTPUT": str(tmp_path),
+        "KCONFIG_ALLCONFIG": "1",
+        "PYTHONPATH": str(tmp_path),
+        "PYTHONOPTIMIZE": "2",
+        "PYTHONWARNINGS": "error",
+        "ARCH": "x86_64",
+    }
+    (whole.path / "fakes" / "make").write_text(
+        "#!/bin/sh\nexport -p | grep -E 'GIT_|FLAGS|KBUILD_|KCONFIG_|PYTHON|ARCH=' "
+        f'>> "{tmp_path}/seen"\n'
+        + (whole.path / "fakes" / "make").read_text().partition("\n")[2]
+    )
+    fragment = whole.path / "kconfig" / "base.config"
+    fragment.write_text(fragment.read_text() + "# edited\n")
+    status, output = ended(whole, "-k", "percpu", environment=hostile)
+    assert status == 0, output
+    assert output.startswith("ignored from the environment: ARCH, CFLAGS, GIT_DIR, ")
+    seen = (tmp_path / "seen").read_text().splitlines()
+    assert {line.partition("=")[0].split()[-1] for line in seen} == {
+        "KBUILD_BUILD_TIMESTAMP"
+    }
+    assert sorted(path.name for path in repository.iterdir()) == [".git"]
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == []
+
+
+def test_whole_shell_command(whole: Project) -> None:
+    status, output = ended(whole, "--shell", "--", "sh", "-c", "echo 'a  b'; exit 5")
+    assert status == 5
+    assert output.endswith("a  b\n")
+
+
+@pytest.mark.parametrize(
+    ("redirection", "said"),
+    [
+        (">&-", "error: cannot write to stdout: it is closed\nnext:    "),
+        ("2>&- 3>&1", "error: cannot write to stderr: it is closed\nnext:    "),
+        (">/dev/full", "error: cannot write to stdout: No space left on device\n"),
+        ("2>/dev/full --cpus 0", "error: cannot write to stderr: No space left on "),
+        (">/dev/full 2>/dev/full", ""),
+    ],
+)
+def test_streams_that_cannot_be_written(
+    whole: Project, redirection: str, said: str
+) -> None:
+    """Exit status and one line; never a traceback, or as if tests had failed."""
+    program = [sys.executable, str(whole.path / "run_tests.py")]
+    script = f'"$@" {redirection}'
+    command = ["sh", "-c", script, "sh", *program, f"--cache={whole.cache}", "-kpercpu"]
+    path = f"{whole.path / 'bin'}:{os.environ['PATH']}"
+    result = subprocess.run(
+        command,
+        env={"PATH": path, "HOME": str(whole.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    output = result.stdout + result.stderr
+    assert result.returncode == 3, output
+    assert output.count("error: ") == bool(said) and said in output
+    assert "Traceback" not in output and "Exception ignored" not in output
+
+
+def test_python_that_is_too_old(tmp_path: Path) -> None:
+    source = run_tests.ROOT / "run_tests.py"
+    program = f"""
+import sys
+sys.version_info = (3, 10)
+exec(compile(open({str(source)!r}).read(), "run_tests.py", "exec"))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert re.match(r"usage error: Python \S+ is too old\nnext: ", result.stderr)

@@ -1,0 +1,107 @@
+"""Tests of vm/tools.py: apt-get and sudo are programs that only say they ran."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vm import tools
+from vm.errors import UsageError
+from vm.tests.conftest import executable
+from vm.tools import Tool
+
+APT_GET = """#!/bin/sh
+echo "apt-get $* ($DEBIAN_FRONTEND)" >> "$CALLS"
+case " $* " in *" $FAILS "*) exit 100 ;; esac
+"""
+SUDO = '#!/bin/sh\necho sudo >> "$CALLS"\nexec "$@"\n'
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The fakes are the first on PATH; the file in which they say that they ran."""
+    for name, text in {"apt-get": APT_GET, "sudo": SUDO}.items():
+        executable(tmp_path / "bin" / name, text)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("FAILS", "nothing")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return tmp_path / "calls"
+
+
+def test_missing_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").touch(mode=0o755)
+    (tmp_path / "no-program").touch(mode=0o644)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    wanted = [Tool(name, "p") for name in ("here", "no-program", "no-such-tool")]
+    assert tools.missing(wanted) == wanted[1:]
+
+
+def test_programs_of_administrators_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's PATH of a user has no sbin."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert tools.missing([Tool("ldconfig", "libc-bin")]) == []
+    monkeypatch.delenv("PATH")
+    assert tools.missing([Tool("sh", "dash"), Tool("ldconfig", "libc-bin")]) == []
+
+
+def test_missing_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {Path("/usr/include/a.h"), Path("/usr/include/b/c.h")}
+    monkeypatch.setattr(Path, "is_file", lambda path: path in there)
+    wanted = [Tool(name, "p") for name in ("/a.h", "/b/c.h", "/c.h")]
+    assert tools.missing(wanted) == wanted[2:]
+
+
+def test_install_as_root(calls: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tools.install_deps()
+    update, install = calls.read_text().splitlines()
+    assert update == "apt-get -q update (noninteractive)"
+    assert install.startswith("apt-get -q install -y --no-install-recommends bc ")
+    packages = install.partition(" (")[0].split()[5:]
+    every = (*tools.HARNESS, *tools.KERNEL, *tools.WELCOME)
+    assert packages == sorted({tool.package for tool in every})
+    said = capfd.readouterr().out.splitlines()
+    assert said[0] == "$ env DEBIAN_FRONTEND=noninteractive apt-get -q update"
+    assert len(said) == 2
+
+
+def test_install_through_sudo(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    tools.install_deps()
+    said = [line.split()[0] for line in calls.read_text().splitlines()]
+    assert said == ["sudo", "apt-get"] * 2
+
+
+def test_index_that_is_not_updated_is_no_failure(
+    calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAILS", "update")
+    tools.install_deps()
+    assert len(calls.read_text().splitlines()) == 2
+
+
+def test_install_that_fails(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILS", "install")
+    with pytest.raises(UsageError) as raised:
+        tools.install_deps()
+    assert raised.value.what == "apt-get failed (exit status 100)"
+    assert raised.value.command[2:5] == ["apt-get", "-q", "install"]
+    assert len(calls.read_text().splitlines()) == 2
+
+
+def test_install_without_sudo(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("PATH", str(calls.parent))
+    with pytest.raises(UsageError) as raised:
+        tools.install_deps()
+    assert raised.value.what == "cannot run sudo: No such file or directory"
+    assert raised.value.hint == "run this as root"
+
+
+def test_each_tool_is_listed_once() -> None:
+    every = (*tools.HARNESS, *tools.KERNEL, *tools.WELCOME)
+    assert len({tool.name for tool in every}) == len(every)
