@@ -19,11 +19,11 @@ MAKEFILE = Path(__file__).with_name("Makefile")
 
 @functools.cache
 def programs() -> list[str]:
-    """The stems of the C tests: the one list of them is in the Makefile."""
+    """The names of the C tests: the one list of them is in the Makefile."""
     text = MAKEFILE.read_text().replace("\\\n", " ")
     match = re.search(r"^TESTS := (.*)$", text, re.MULTILINE)
     assert match, f"{MAKEFILE} has no line 'TESTS := ...'"
-    return match[1].split()
+    return [Path(path).name for path in match[1].split()]
 
 
 def pytest_collect_file(

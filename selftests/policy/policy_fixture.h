@@ -13,12 +13,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include "kselftest_harness.h"
+#include "bpf_harness.h"
 #include "policy_judge.h"
 #include "policy_manager.h"
 #include "policy_pins.h"
-
-#define SECONDS 240	/* for a test; emulation on a loaded machine is slow */
 
 FIXTURE(policy)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What the library refuses and gives up, and what is no reason to. */
 #include "upgrade_small.h"
+#include "upgrade_old.skel.h"
 
 TEST_F(small, writers_that_cannot_be_held)
 {
@@ -76,7 +77,7 @@ static int try_old(FIXTURE_DATA(small) *self, __u32 type, __u32 value_size, __u3
 
 TEST_F(small, refuses)
 {
-	struct recorder *other = recorder__open();
+	struct upgrade_old *other = upgrade_old__open();
 
 	close_new(self);
 	EXPECT_EQ(0, try_old(self, BPF_MAP_TYPE_HASH, 8, 0));
@@ -93,7 +94,7 @@ TEST_F(small, refuses)
 	EXPECT_EQ(-EINVAL, upgrade_open(self->skel->obj, &self->opts, &self->upgrade));
 
 	EXPECT_EQ(-ENOENT, upgrade_open(other->obj, &self->opts, &self->upgrade));
-	recorder__destroy(other);
+	upgrade_old__destroy(other);
 }
 
 TEST_HARNESS_MAIN

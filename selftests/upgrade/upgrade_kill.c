@@ -93,7 +93,7 @@ FIXTURE_SETUP(killed)
 {
 	struct run *run = &self->run;
 
-	libbpf_set_print(quiet);
+	libbpf_set_print(print_warnings);
 	ASSERT_EQ(LOAD_CPUS, libbpf_num_possible_cpus());
 	run->load = run_alloc_load();
 	ASSERT_NE(MAP_FAILED, run->load);

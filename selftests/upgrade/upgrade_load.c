@@ -18,7 +18,7 @@ MAP_KIND_VARIANTS(upgrade);
 
 FIXTURE_SETUP(upgrade)
 {
-	libbpf_set_print(quiet);
+	libbpf_set_print(print_warnings);
 	ASSERT_EQ(LOAD_CPUS, libbpf_num_possible_cpus());
 	self->run.load = run_alloc_load();
 	ASSERT_NE(MAP_FAILED, self->run.load);

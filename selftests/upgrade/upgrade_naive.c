@@ -27,7 +27,7 @@ FIXTURE_SETUP(naive)
 	struct load *load = run_alloc_load();
 
 	ASSERT_NE(MAP_FAILED, load);
-	libbpf_set_print(quiet);
+	libbpf_set_print(print_warnings);
 	ASSERT_EQ(LOAD_CPUS, libbpf_num_possible_cpus());
 	self->load = load;
 	self->run.load = load;

@@ -5,13 +5,12 @@
 
 #include <sys/mman.h>
 #include <unistd.h>
-#include "traced.h"
+#include "bpf_harness.h"
 #include "upgrade.h"
 #include "upgrade_writers.h"
 #include "upgrade_load.skel.h"
 #include "upgrade_old.skel.h"
 
-#define SECONDS 240		/* for a test; emulation on a loaded machine is slow */
 #define SAMPLES 1000		/* lines of the first upgrade, for a plot */
 #define PILE 17000		/* changes to report before the passes begin */
 

@@ -4,7 +4,7 @@
 #define UPGRADE_SMALL_H
 
 #include <unistd.h>
-#include "traced.h"
+#include "bpf_harness.h"
 #include "upgrade.h"
 #include "upgrade_wide.h"
 #include "upgrade_small.skel.h"
@@ -134,7 +134,7 @@ static inline void close_new(FIXTURE_DATA(small) *self)
 
 FIXTURE_SETUP(small)
 {
-	libbpf_set_print(quiet);
+	libbpf_set_print(print_warnings);
 	self->old = bpf_map_create(BPF_MAP_TYPE_HASH, "old_map", 4, 8, ENTRIES, NULL);
 	ASSERT_LE(0, self->old);
 	self->opts = (struct upgrade_opts){

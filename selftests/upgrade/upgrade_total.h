@@ -3,7 +3,7 @@
 #ifndef UPGRADE_TOTAL_H
 #define UPGRADE_TOTAL_H
 
-#include "traced.h"
+#include "bpf_harness.h"
 #include "upgrade.h"
 #include "upgrade_writers.h"
 

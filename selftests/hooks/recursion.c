@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A program that changes a traced map from a hook ends, and is counted. */
-#include "traced.h"
+#include "hook_test.h"
 #include "recursion.skel.h"
 
 FIXTURE(recursion)

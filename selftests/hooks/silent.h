@@ -3,7 +3,7 @@
 #ifndef SILENT_H
 #define SILENT_H
 
-#include "traced.h"
+#include "hook_test.h"
 #include "silent.skel.h"
 
 struct watched {

@@ -3,7 +3,7 @@
  * BPF_F_LOCK: in-place updates under the lock in the value are reported too.
  * LRU and per-CPU maps know no such lock; update.c sees them refuse the flag.
  */
-#include "traced.h"
+#include "hook_test.h"
 #include "lock.skel.h"
 
 FIXTURE(lock)

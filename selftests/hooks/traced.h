@@ -8,51 +8,14 @@
 #define TRACED_H
 
 #include <sched.h>
-#include <stdbool.h>
 #include <string.h>
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-#include "kselftest_harness.h"
-#include "recorder.h"
+#include "hook_test.h"
 #include "recorder.skel.h"
 
-#define MAX_ENTRIES 16
 #define VALUE_STRIDE 16		/* sizeof(struct elem_value), rounded up to 8 */
-#define ENOTSUPP_KERNEL 524	/* the kernel's ENOTSUPP, in no user header */
 
 #define VIA(via) (1u << (via))
 #define VIA_ALL (VIA(VIA_FENTRY) | VIA(VIA_FEXIT) | VIA(VIA_FMOD_RET))
-
-/* A map type with its flags, and what follows from them. */
-struct map_kind {
-	__u32 type;
-	__u32 flags;
-	bool percpu;
-	bool array;		/* elements are always there, none is deleted */
-	bool lru;
-};
-
-/* Add all eight kinds as variants of a fixture whose variant is a map_kind. */
-#define MAP_KIND_VARIANTS(fixture)					\
-	FIXTURE_VARIANT_ADD(fixture, array)				\
-	{ .kind = { BPF_MAP_TYPE_ARRAY, .array = true } };		\
-	FIXTURE_VARIANT_ADD(fixture, percpu_array)			\
-	{ .kind = { BPF_MAP_TYPE_PERCPU_ARRAY,				\
-		    .percpu = true, .array = true } };			\
-	FIXTURE_VARIANT_ADD(fixture, hash)				\
-	{ .kind = { BPF_MAP_TYPE_HASH } };				\
-	FIXTURE_VARIANT_ADD(fixture, hash_no_prealloc)			\
-	{ .kind = { BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC } };		\
-	FIXTURE_VARIANT_ADD(fixture, percpu_hash)			\
-	{ .kind = { BPF_MAP_TYPE_PERCPU_HASH, .percpu = true } };	\
-	FIXTURE_VARIANT_ADD(fixture, lru_hash)				\
-	{ .kind = { BPF_MAP_TYPE_LRU_HASH, .lru = true } };		\
-	FIXTURE_VARIANT_ADD(fixture, lru_hash_no_common_lru)		\
-	{ .kind = { BPF_MAP_TYPE_LRU_HASH, BPF_F_NO_COMMON_LRU,		\
-		    .lru = true } };					\
-	FIXTURE_VARIANT_ADD(fixture, lru_percpu_hash)			\
-	{ .kind = { BPF_MAP_TYPE_LRU_PERCPU_HASH,			\
-		    .percpu = true, .lru = true } }
 
 struct traced {
 	struct recorder *skel;
@@ -63,9 +26,6 @@ struct traced {
 	int cpu;		/* where the test runs: the last one */
 };
 
-/* Who makes a change. */
-enum from { FROM_SYSCALL, FROM_PROG };
-
 /* The values of one element, a CPU each; maps of one value use the first. */
 struct values {
 	struct elem_value on[MAX_CPUS];
@@ -75,11 +35,6 @@ struct values {
 static inline bool one_value(const struct traced *t, __u64 flags)
 {
 	return !t->kind->percpu || (flags & (BPF_F_CPU | BPF_F_ALL_CPUS));
-}
-
-static inline int quiet(enum libbpf_print_level level, const char *format, va_list args)
-{
-	return level == LIBBPF_WARN ? vprintf(format, args) : 0;
 }
 
 static inline void autoload(struct traced *t, enum via via, struct bpf_program *update,
@@ -97,7 +52,7 @@ static inline void traced_open(struct __test_metadata *_metadata, struct traced 
 	struct recorder *skel;
 	cpu_set_t cpus;
 
-	libbpf_set_print(quiet);
+	libbpf_set_print(print_warnings);
 	t->kind = kind;
 	t->via = via;
 	t->nr_cpus = libbpf_num_possible_cpus();
@@ -213,29 +168,6 @@ static inline __u64 flags_in_hook(const struct traced *t, enum from from, __u64 
 	if (t->kind->percpu && from == FROM_PROG)
 		return flags | BPF_F_CPU | (__u64)t->cpu << 32;
 	return flags;
-}
-
-/* For maps of numbers: one for each CPU, all the same, where there are several. */
-static inline int put_number(int fd, __u32 key, __u64 value)
-{
-	__u64 values[MAX_CPUS];
-
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
-		values[cpu] = value;
-	return bpf_map_update_elem(fd, &key, values, BPF_ANY);
-}
-
-/* Whether the number, or that of any CPU, is this one. */
-static inline bool holds_number(int fd, __u32 key, __u64 value)
-{
-	__u64 values[MAX_CPUS] = {};
-
-	if (bpf_map_lookup_elem(fd, &key, values))
-		return false;
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
-		if (values[cpu] == value)
-			return true;
-	return false;
 }
 
 #endif /* TRACED_H */

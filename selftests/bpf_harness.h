@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* kselftest_harness.h, and what the tests of BPF maps need on top of it. */
+#ifndef BPF_HARNESS_H
+#define BPF_HARNESS_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "kselftest_harness.h"
+
+#define SECONDS 240	/* timeout of a long test: a loaded host emulates slowly */
+
+/* A map type with its flags, and what follows from them. */
+struct map_kind {
+	__u32 type;
+	__u32 flags;
+	bool percpu;
+	bool array;		/* every element exists, none can be deleted */
+	bool lru;
+};
+
+/* Add all eight kinds as variants of a fixture whose variant has a map_kind. */
+#define MAP_KIND_VARIANTS(fixture)					\
+	FIXTURE_VARIANT_ADD(fixture, array)				\
+	{ .kind = { BPF_MAP_TYPE_ARRAY, .array = true } };		\
+	FIXTURE_VARIANT_ADD(fixture, percpu_array)			\
+	{ .kind = { BPF_MAP_TYPE_PERCPU_ARRAY,				\
+		    .percpu = true, .array = true } };			\
+	FIXTURE_VARIANT_ADD(fixture, hash)				\
+	{ .kind = { BPF_MAP_TYPE_HASH } };				\
+	FIXTURE_VARIANT_ADD(fixture, hash_no_prealloc)			\
+	{ .kind = { BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC } };		\
+	FIXTURE_VARIANT_ADD(fixture, percpu_hash)			\
+	{ .kind = { BPF_MAP_TYPE_PERCPU_HASH, .percpu = true } };	\
+	FIXTURE_VARIANT_ADD(fixture, lru_hash)				\
+	{ .kind = { BPF_MAP_TYPE_LRU_HASH, .lru = true } };		\
+	FIXTURE_VARIANT_ADD(fixture, lru_hash_no_common_lru)		\
+	{ .kind = { BPF_MAP_TYPE_LRU_HASH, BPF_F_NO_COMMON_LRU,		\
+		    .lru = true } };					\
+	FIXTURE_VARIANT_ADD(fixture, lru_percpu_hash)			\
+	{ .kind = { BPF_MAP_TYPE_LRU_PERCPU_HASH,			\
+		    .percpu = true, .lru = true } }
+
+/* For libbpf_set_print(): warnings go where the test's own messages go. */
+static inline int print_warnings(enum libbpf_print_level level, const char *format,
+				 va_list args)
+{
+	return level == LIBBPF_WARN ? vprintf(format, args) : 0;
+}
+
+/* Have one program loaded; those declared with SEC("?...") are not by default. */
+static inline struct bpf_program *choose_program(struct __test_metadata *_metadata,
+						 const struct bpf_object *obj,
+						 const char *name)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(obj, name);
+
+	ASSERT_NE(NULL, prog) TH_LOG("no program %s", name);
+	bpf_program__set_autoload(prog, true);
+	return prog;
+}
+
+#endif /* BPF_HARNESS_H */
