@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What the library refuses and gives up, and what is no reason to. */
+/* When the library refuses to start, when it gives up, and when it must not. */
 #include "upgrade_small.h"
 #include "upgrade_old.skel.h"
 
@@ -20,7 +20,7 @@ static void look_at_others(FIXTURE_DATA(small) *self)
 	run_op(self, 1, 7, 17);
 }
 
-/* The element of {1, 7} has nothing to do with the old map's element of 1. */
+/* Element {1, 7} has nothing to do with the old map's element 1. */
 TEST_F(small, keys_that_no_old_key_becomes)
 {
 	self->on_detach = look_at_others;
@@ -32,15 +32,15 @@ TEST_F(small, keys_that_no_old_key_becomes)
 	EXPECT_EQ(10, get_new(self, 1, 0));
 }
 
-/* There is no room for it, but it is reported. */
+/* There is no room for the key, but the attempt is reported. */
 static void add(FIXTURE_DATA(small) *self)
 {
 	self->found = set_old(self, 9, 90);
 }
 
 /*
- * As the key is about to be copied, it takes the place of another one. In the new
- * map that one is there until its deletion is seen, in a pass to come.
+ * Just before the key is copied, it replaces another one in the old map. The new
+ * map still holds that one, until a later pass sees the deletion.
  */
 static void replace(FIXTURE_DATA(small) *self)
 {
@@ -62,7 +62,7 @@ TEST_F(small, replacement_in_full_maps)
 	EXPECT_EQ(90, get_new(self, 9, 0));
 }
 
-/* The result of upgrade_open() for an old map like this. */
+/* What upgrade_open() returns for such an old map. */
 static int try_old(FIXTURE_DATA(small) *self, __u32 type, __u32 value_size, __u32 flags)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the programs of all versions have in common: the old map, and the event. */
+/* What the programs of both versions share: the old map and the event. */
 #ifndef UPGRADE_EVENT_BPF_H
 #define UPGRADE_EVENT_BPF_H
 
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
-#include "upgrade_load.h"
+#include "upgrade_request.h"
 
 #define ENOENT 2
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* The tests set type, flags and size before they load it. */
+/* The tests set type, flags and size before loading. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -28,12 +28,16 @@ struct {
 	__type(value, struct load_request);
 } requests SEC(".maps");
 
-/* What the writer that called getpgid() asks for; NULL: it was somebody else. */
-static __always_inline struct load_request *request_of(const struct pt_regs *regs)
+/* Run the operations that a writer requests; other callers of getpgid() have none. */
+static __always_inline int run_request(const struct pt_regs *regs,
+				       long (*op)(__u32 i, struct load_request **request))
 {
 	__u32 writer = regs->di - LOAD_MAGIC;
+	struct load_request *r = bpf_map_lookup_elem(&requests, &writer);
 
-	return bpf_map_lookup_elem(&requests, &writer);
+	if (r)
+		bpf_loop(r->count, op, &r, 0);
+	return 0;
 }
 
 #endif /* UPGRADE_EVENT_BPF_H */

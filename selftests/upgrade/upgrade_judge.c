@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whether the new map holds what the writers wrote; knows nothing of how it was
- * upgraded. An operation may have been the last on a key, in an order that
- * agrees with real time, if no other one began after it had ended. What the map
- * holds has to come from one of those. What only the old version did while both
- * ran may have been the last as well, but need not, so it excludes nothing.
+ * Does the new map hold what the writers wrote? This file does not know how the
+ * map was upgraded. In an order that agrees with real time, an operation can be
+ * the last one on a key if no other began after it ended; what the map holds must
+ * come from one of those. What only the old version did while both ran (`maybe`)
+ * can be the last one too, but need not be, so it rules out nothing.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <bpf/bpf.h>
-#include "upgrade_writers.h"
+#include "upgrade_judge.h"
 
 #define STRIDE (sizeof(struct new_value) / sizeof(__u64))
 
-/* Operations that may have been the last: on a key, or on a slot of it. */
+/* The operations that can have been the last on a key, or on a slot of it. */
 struct last {
 	const struct record *record[2 * (LOAD_WRITERS + 1)];
 	int count;
-	bool none;		/* nobody ever wrote it */
-	bool new;		/* one of them is the new version's */
-	bool deleted, written;	/* a deletion, an update is among them */
+	bool none;		/* it was never written */
+	bool new;		/* one of them is by the new version */
+	bool deleted, written;	/* a deletion or an update is among them */
 };
 
 static const struct record *record_of(const struct history *h, int slot)
@@ -59,11 +59,11 @@ static struct last find_last(const struct load *load, __u32 key, int slot)
 
 static bool holds(const struct load *load, const struct last *last, const __u64 *value)
 {
-	/* What a CPU never wrote is zero, and a deletion makes it so again. */
+	/* A CPU's slot is zero until it is written, and again after a deletion. */
 	if (!value[0] && !value[1]) {
 		if (last->none || (load->percpu && last->deleted))
 			return true;
-		/* As if deleted: evicted, and made again by another CPU. */
+		/* Evicted, then created again by another CPU: like a deletion. */
 		return load->percpu && load->lru && !last->new;
 	}
 	for (int i = 0; i < last->count; i++) {
@@ -116,7 +116,7 @@ static void judge_key(const struct load *load, __u32 key, struct verdict *v)
 	v->keys++;
 	if (!load->array && !last.written) {
 		v->resurrected++;
-		say(v, "key %u is there (%llx): last deleted by the %s version", key,
+		say(v, "key %u is still there (%llx), last deleted by the %s version", key,
 		    value[0], last.new ? "new" : "old");
 		return;
 	}

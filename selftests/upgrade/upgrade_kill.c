@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Whoever upgrades is killed before the switch: the old version never notices. */
+/* The upgrading process is killed before the switch: the old version never notices. */
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include "upgrade_run.h"
 
-#define KILLS 5		/* for each kind of map */
+#define KILLS 5		/* per kind of map */
 
-/* Programs of that name, as bpf_prog_info has it: cut off after 15 characters. */
+/* Loaded programs of that name, which bpf_prog_info cuts off after 15 characters. */
 static int programs_named(const char *name)
 {
 	struct bpf_prog_info info;
@@ -34,7 +34,7 @@ static int programs_left(void)
 	       programs_named("new_event");
 }
 
-/* Up to the last moment before the switch, and there until the signal comes. */
+/* Go as far as the last moment before the switch, then wait for the signal. */
 static int wait_for_the_end(void *ctx)
 {
 	return pause();
@@ -51,29 +51,29 @@ static void start_and_kill(struct __test_metadata *_metadata, struct run *run,
 	ASSERT_LE(0, child);
 	if (!child) {
 		run->hold = wait_for_the_end;
-		/* The load leaves little time for the verifier. */
+		/* The load leaves the verifier little CPU time. */
 		setpriority(PRIO_PROCESS, 0, -20);
 		run_open_new(_metadata, run, kind);
 		setpriority(PRIO_PROCESS, 0, 0);
 		upgrade_run(run->upgrade, &report);
 		_exit(1);
 	}
-	/* It takes long to load; the upgrade itself begins right after that. */
+	/* Loading takes long; the upgrade itself begins right after it. */
 	for (int i = 0; i < 6000 && !programs_named("new_event"); i++)
 		usleep(10000);
 	EXPECT_EQ(3, programs_left());
 	usleep(ms * 1000);
 	EXPECT_EQ(0, kill(child, SIGKILL));
 	EXPECT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status)) TH_LOG("it ended by itself");
-	/* The kernel takes its time to free what a process leaves. */
+	EXPECT_TRUE(WIFSIGNALED(status)) TH_LOG("it was not killed but ended");
+	/* The kernel frees what a killed process held some time later. */
 	for (int i = 0; i < 500 && programs_left(); i++)
 		usleep(10000);
 	EXPECT_EQ(0, programs_left());
 	done = load_done(run->load);
 	load_wait(run->load, 1000);
 	EXPECT_LT(done, load_done(run->load)) TH_LOG("the old version has stopped");
-	printf("# killed %u ms after it had loaded\n", ms);
+	printf("# killed %u ms after loading\n", ms);
 }
 
 FIXTURE(killed)
@@ -93,11 +93,8 @@ FIXTURE_SETUP(killed)
 {
 	struct run *run = &self->run;
 
-	libbpf_set_print(print_warnings);
-	ASSERT_EQ(LOAD_CPUS, libbpf_num_possible_cpus());
-	run->load = run_alloc_load();
-	ASSERT_NE(MAP_FAILED, run->load);
-	run->upgrades = 1;		/* no samples */
+	run_setup(_metadata, run);
+	run->upgrades = 1;		/* so that it prints no samples */
 	run_open_old(_metadata, run, &variant->kind);
 	ASSERT_EQ(0, load_start(run->load));
 }
@@ -105,7 +102,7 @@ FIXTURE_SETUP(killed)
 FIXTURE_TEARDOWN(killed)
 {
 	run_close_old(&self->run);
-	munmap(self->run.load, sizeof(*self->run.load));
+	run_teardown(&self->run);
 }
 
 TEST_F_TIMEOUT(killed, before_the_switch, SECONDS)
@@ -118,7 +115,7 @@ TEST_F_TIMEOUT(killed, before_the_switch, SECONDS)
 	for (int i = 0; i < KILLS; i++)
 		start_and_kill(_metadata, run, &variant->kind, random() % 1000);
 
-	/* The next one succeeds, and has all that was written meanwhile. */
+	/* The next one succeeds and misses nothing that was written meanwhile. */
 	run_open_new(_metadata, run, &variant->kind);
 	EXPECT_EQ(0, upgrade_run(run->upgrade, &report)) TH_LOG("%s", report.error);
 	load_wait(run->load, 1000);

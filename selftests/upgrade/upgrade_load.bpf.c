@@ -8,8 +8,5 @@
 #define UPGRADE_OLD_VALUE struct old_value
 #define UPGRADE_NEW_KEY __u32
 #define UPGRADE_NEW_VALUE struct new_value
-#define upgrade_convert_key convert_key
-#define upgrade_revert_key revert_key
-#define upgrade_convert_value convert_value
 #include "upgrade.bpf.h"
 #include "upgrade_new_event.bpf.h"

@@ -18,18 +18,15 @@ MAP_KIND_VARIANTS(upgrade);
 
 FIXTURE_SETUP(upgrade)
 {
-	libbpf_set_print(print_warnings);
-	ASSERT_EQ(LOAD_CPUS, libbpf_num_possible_cpus());
-	self->run.load = run_alloc_load();
-	ASSERT_NE(MAP_FAILED, self->run.load);
+	run_setup(_metadata, &self->run);
 }
 
 FIXTURE_TEARDOWN(upgrade)
 {
-	munmap(self->run.load, sizeof(*self->run.load));
+	run_teardown(&self->run);
 }
 
-/* One upgrade of a new map, from the load's begin to the judge's verdict. */
+/* One upgrade with fresh maps, from the start of the load to the verdict. */
 static void upgrade_once(struct __test_metadata *_metadata, FIXTURE_DATA(upgrade) *self,
 			 const struct map_kind *kind)
 {

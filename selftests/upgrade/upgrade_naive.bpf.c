@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The new version without the library, in the two ways that suggest themselves:
- * copy the map and switch; or mirror each change, copy the rest, and switch.
+ * The new version without the library, done the two obvious ways: copy the map
+ * and switch; or mirror every change, copy the rest, and switch.
  */
 #include "upgrade_new.bpf.h"
 
 const volatile bool percpu;
-volatile __u32 active;		/* the switch */
+volatile __u32 active;		/* set by the switch */
 
 #define upgrade_active() active
 #define upgrade_before_read(key)
@@ -21,26 +21,26 @@ static __always_inline void put(const __u32 *key, const struct old_value *value)
 	struct new_value new_value;
 	__u32 new_key;
 
-	convert_key(key, &new_key);
-	convert_value(value, &new_value);
+	upgrade_convert_key(key, &new_key);
+	upgrade_convert_value(value, &new_value);
 	bpf_map_update_elem(&new_map, &new_key, &new_value, BPF_ANY);
 }
 
-/* The other CPUs' values of a per-CPU map: `all` has one for each. */
+/* For a per-CPU map: `all` holds one value for each CPU. */
 static __always_inline void put_all(const __u32 *key, const void *all)
 {
 	struct new_value zero = {}, *new;
 	struct old_value value;
 	__u32 new_key;
 
-	convert_key(key, &new_key);
+	upgrade_convert_key(key, &new_key);
 	if (!bpf_map_lookup_elem(&new_map, &new_key))
 		bpf_map_update_elem(&new_map, &new_key, &zero, BPF_ANY);
 	for (__u32 cpu = 0; cpu < LOAD_CPUS; cpu++) {
 		new = bpf_map_lookup_percpu_elem(&new_map, &new_key, cpu);
 		if (!new || bpf_probe_read_kernel(&value, sizeof(value), all + cpu * 8))
 			return;
-		convert_value(&value, new);
+		upgrade_convert_value(&value, new);
 	}
 }
 
@@ -71,7 +71,7 @@ int BPF_PROG(mirror_delete, struct bpf_map *map, __u32 *key)
 	if (map != (struct bpf_map *)&old_map)
 		return 0;
 	bpf_probe_read_kernel(&k, sizeof(k), key);
-	convert_key(&k, &new_key);
+	upgrade_convert_key(&k, &new_key);
 	bpf_map_delete_elem(&new_map, &new_key);
 	return 0;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Upgrades without the library, under the load of upgrade_load.c: they lose
- * changes, and the judge sees it. Were it otherwise, a judge that finds nothing
- * with the library would prove nothing.
+ * Upgrades without the library, under the load of upgrade_load.c, lose changes, and
+ * the judge notices. Otherwise its finding nothing with the library would prove
+ * nothing.
  */
 #include "upgrade_run.h"
 #include "upgrade_naive.skel.h"
@@ -10,7 +10,6 @@
 FIXTURE(naive)
 {
 	struct run run;
-	struct load *load;
 	struct upgrade_naive *new;
 };
 
@@ -24,13 +23,10 @@ MAP_KIND_VARIANTS(naive);
 FIXTURE_SETUP(naive)
 {
 	const struct map_kind *kind = &variant->kind;
-	struct load *load = run_alloc_load();
+	struct load *load;
 
-	ASSERT_NE(MAP_FAILED, load);
-	libbpf_set_print(print_warnings);
-	ASSERT_EQ(LOAD_CPUS, libbpf_num_possible_cpus());
-	self->load = load;
-	self->run.load = load;
+	run_setup(_metadata, &self->run);
+	load = self->run.load;
 	run_open_old(_metadata, &self->run, kind);
 	self->new = upgrade_naive__open();
 	ASSERT_NE(NULL, self->new);
@@ -49,7 +45,7 @@ FIXTURE_TEARDOWN(naive)
 {
 	upgrade_naive__destroy(self->new);
 	run_close_old(&self->run);
-	munmap(self->load, sizeof(*self->load));
+	run_teardown(&self->run);
 }
 
 static void attach(struct __test_metadata *_metadata, FIXTURE_DATA(naive) *self,
@@ -61,7 +57,7 @@ static void attach(struct __test_metadata *_metadata, FIXTURE_DATA(naive) *self,
 
 static void copy_by_iterator(struct __test_metadata *_metadata, FIXTURE_DATA(naive) *self)
 {
-	union bpf_iter_link_info info = { .map.map_fd = self->load->old_fd };
+	union bpf_iter_link_info info = { .map.map_fd = self->run.load->old_fd };
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info,
 		    .link_info_len = sizeof(info));
 	char nothing[16];
@@ -75,20 +71,20 @@ static void copy_by_iterator(struct __test_metadata *_metadata, FIXTURE_DATA(nai
 	close(fd);
 }
 
-/* Read the old map, then write the new one: what a program in user space does. */
+/* Read the old map, then write the new one, as a program in user space would. */
 static void copy_by_batch(struct __test_metadata *_metadata, FIXTURE_DATA(naive) *self)
 {
 	struct new_value new[LOAD_KEYS * LOAD_CPUS];
 	__u64 values[LOAD_KEYS * LOAD_CPUS];
 	__u32 keys[LOAD_KEYS], cursor, count = LOAD_KEYS;
-	struct load *load = self->load;
+	struct load *load = self->run.load;
 	__u32 slots = load->percpu ? LOAD_CPUS : 1;
 	void *old = values;
 	int err;
 
 	err = bpf_map_lookup_batch(load->old_fd, NULL, &cursor, keys, values, &count, NULL);
 	EXPECT_TRUE(!err || err == -ENOENT);
-	/* A map of millions of elements takes that long by itself. */
+	/* With millions of elements, it would take that long by itself. */
 	load_wait(load, 10000);
 	for (__u32 i = 0; i < count * slots; i++) {
 		new[i].stamp = *(__u32 *)old;
@@ -100,10 +96,10 @@ static void copy_by_batch(struct __test_metadata *_metadata, FIXTURE_DATA(naive)
 	EXPECT_EQ(0, bpf_map_update_batch(load->new_fd, keys, new, &count, NULL));
 }
 
-/* Switch as with the library, then see what came of it. */
+/* Switch as with the library, then look at the result. */
 static void switch_and_judge(struct __test_metadata *_metadata, FIXTURE_DATA(naive) *self)
 {
-	struct load *load = self->load;
+	struct load *load = self->run.load;
 	struct verdict v;
 
 	load_hold(load);
@@ -127,7 +123,7 @@ TEST_F(naive, copy)
 {
 	attach(_metadata, self, self->new->progs.new_event, &self->new->links.new_event);
 	copy_by_iterator(_metadata, self);
-	load_wait(self->load, 500);
+	load_wait(self->run.load, 500);
 	switch_and_judge(_metadata, self);
 }
 

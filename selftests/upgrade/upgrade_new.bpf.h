@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Maps and conversion of the new version, with the library and without. */
+/* The new version's map and conversions, with and without the library. */
 #ifndef UPGRADE_NEW_BPF_H
 #define UPGRADE_NEW_BPF_H
 
@@ -12,18 +12,18 @@ struct {
 	__type(value, struct new_value);
 } new_map SEC(".maps");
 
-static __always_inline void convert_key(const __u32 *old, __u32 *new)
+static __always_inline void upgrade_convert_key(const __u32 *old, __u32 *new)
 {
 	*new = *old + LOAD_SHIFT;
 }
 
-static __always_inline void revert_key(const __u32 *new, __u32 *old)
+static __always_inline void upgrade_revert_key(const __u32 *new, __u32 *old)
 {
 	*old = *new - LOAD_SHIFT;
 }
 
-static __always_inline void convert_value(const struct old_value *old,
-					  struct new_value *new)
+static __always_inline void upgrade_convert_value(const struct old_value *old,
+						  struct new_value *new)
 {
 	new->stamp = old->stamp;
 	new->check = LOAD_CHECK(old->stamp);

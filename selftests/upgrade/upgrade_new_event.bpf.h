@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the new version does in an event. Included after the library, or after
- * what stands for its calls where there is none.
+ * What the new version does on an event. To be included after the library, or
+ * after stand-ins for its functions.
  */
 #ifndef UPGRADE_NEW_EVENT_BPF_H
 #define UPGRADE_NEW_EVENT_BPF_H
@@ -39,11 +39,7 @@ static long new_op(__u32 i, struct load_request **request)
 SEC("fentry/__x64_sys_getpgid")
 int BPF_PROG(new_event, const struct pt_regs *regs)
 {
-	struct load_request *r = request_of(regs);
-
-	if (r && upgrade_active())
-		bpf_loop(r->count, new_op, &r, 0);
-	return 0;
+	return upgrade_active() ? run_request(regs, new_op) : 0;
 }
 
 #endif /* UPGRADE_NEW_EVENT_BPF_H */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The version that is replaced; it knows nothing of upgrades. */
+/* The version to be replaced; it knows nothing of upgrades. */
 #include "upgrade_event.bpf.h"
 
 static long old_op(__u32 i, struct load_request **request)
@@ -30,11 +30,7 @@ static long old_op(__u32 i, struct load_request **request)
 SEC("fentry/__x64_sys_getpgid")
 int BPF_PROG(old_event, const struct pt_regs *regs)
 {
-	struct load_request *r = request_of(regs);
-
-	if (r)
-		bpf_loop(r->count, old_op, &r, 0);
-	return 0;
+	return run_request(regs, old_op);
 }
 
 static long nothing(__u32 i, void *ctx)
@@ -42,7 +38,7 @@ static long nothing(__u32 i, void *ctx)
 	return 0;
 }
 
-/* Now and then, a long time lies between the report of a change and the change. */
+/* Once in a while, let a lot of time pass between a report and its change. */
 static __always_inline void dawdle(struct bpf_map *map)
 {
 	if (map == (struct bpf_map *)&old_map && bpf_get_prandom_u32() % 128 == 0)

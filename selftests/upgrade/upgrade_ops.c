@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the writers do, and what they remember of it. Bits of an old key: 0-2 what
- * becomes of it after the switch, 3 whether one writer has it for its own, 4-5
- * which one, 6-9 anything.
+ * What the writers do. Bits of an old key: 0-2 what happens to it after the switch,
+ * 3 whether it belongs to a single writer, 4-5 to which one, 6-9 free.
  */
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/syscall.h>
 #include <bpf/bpf.h>
-#include "upgrade_writers.h"
+#include "upgrade_ops.h"
 
 #define BATCH 4
 #define OWN 8			/* bit 3 */
@@ -23,7 +21,7 @@ static __u32 rnd(struct writer *w)
 	return w->random >> 16;
 }
 
-/* Some keys are in use more often than others, so that passes get quiet. */
+/* Prefer some keys to others, so that reconcile passes become quiet. */
 static __u32 pick_key(struct writer *w)
 {
 	__u32 r = rnd(w), key = (r & 7) | (r & (r >> 8) & 0xf) << 6;
@@ -34,9 +32,9 @@ static __u32 pick_key(struct writer *w)
 }
 
 /*
- * When the new version is in charge: half of the keys are left alone, so that
- * what the old version did last has to be there at the end. Some are changed
- * once by each writer, one in eight for as long as the load runs.
+ * Once the new version is in charge, half of the keys are left alone, so that the
+ * old version's last change to them must still be there at the end. Some are
+ * changed once by each writer, one in eight for as long as the load runs.
  */
 static __u32 pick_new_key(struct writer *w)
 {
@@ -72,49 +70,6 @@ static struct load_op pick(struct writer *w, bool new)
 	return op;
 }
 
-static void note(struct writer *w, struct history *history, const struct load_op *op,
-		 bool new, __u64 start, __u64 end)
-{
-	struct record r = { start, end, op->stamp, op->kind == LOAD_DELETE, new };
-	struct history *h = &history[op->key];
-
-	h->key = r;
-	for (int cpu = 0; cpu < LOAD_CPUS; cpu++)
-		if (!w->load->percpu || !w->program || r.deleted || cpu == w->cpu)
-			h->slot[cpu] = r;
-}
-
-/* An operation succeeded: it is the writer's last on this key. */
-static void remember(struct writer *w, const struct load_op *op, bool new, __u64 start,
-		     __u64 end)
-{
-	note(w, w->history, op, new, start, end);
-	w->by_new += new;
-	__atomic_add_fetch(&w->done, 1, __ATOMIC_RELAXED);
-}
-
-/* Nobody else writes this key, so what is there is known; or it was evicted. */
-static void check_read(struct writer *w, const struct load_op *op, long found)
-{
-	const struct record *r = &w->history[op->key].slot[w->load->percpu ? w->cpu : 0];
-	const struct record *maybe = &w->maybe[op->key].slot[w->load->percpu ? w->cpu : 0];
-	bool there = r->start && !r->deleted;
-
-	if (!r->start) {
-		r = &w->load->writer[LOAD_FILL].history[op->key].slot[0];
-		there = r->start;
-	}
-	if (w->load->lru && (found == -ENOENT || !found))
-		return;
-	if (maybe->start > r->start && found == (maybe->deleted ? -ENOENT : (long)maybe->stamp))
-		return;
-	if (w->load->array && !r->start && !found)
-		return;
-	if (found != (there ? (long)r->stamp : -ENOENT) &&
-	    !(w->load->percpu && !there && !found))
-		w->wrong_reads++;
-}
-
 static void note_time(struct writer *w, __u64 start, __u64 end)
 {
 	if (end - start > w->longest_ns)
@@ -141,9 +96,9 @@ void load_by_program(struct writer *w)
 
 	for (__u32 i = 0; i < r->count; i++) {
 		/*
-		 * Where both versions ran, the new one is who counts. But if the
-		 * old one's operation succeeded where the new one's failed, since
-		 * another one under way came in between, it may have its effect.
+		 * Where both versions ran, the new one's result counts. But if
+		 * its operation failed and the old one's succeeded, because a
+		 * concurrent one came in between, the old one's may be visible.
 		 */
 		bool new = r->result[LOAD_NEW][i] != LOAD_NOT_RUN;
 		long result = r->result[new ? LOAD_NEW : LOAD_OLD][i];
@@ -151,17 +106,18 @@ void load_by_program(struct writer *w)
 		if (result == LOAD_NOT_RUN)
 			w->not_run++;
 		else if (r->op[i].kind == LOAD_READ)
-			check_read(w, &r->op[i], result);
+			load_check_read(w, &r->op[i], result);
 		else if (!result)
-			remember(w, &r->op[i], new, start, end);
+			load_remember(w, &r->op[i], new, start, end);
 		else
 			w->failed++;
 		if (new && result && !r->result[LOAD_OLD][i] && r->op[i].kind != LOAD_READ)
-			note(w, w->maybe, &r->op[i], false, start, end);
+			load_remember_maybe(w, &r->op[i], start, end);
 	}
 }
 
-__u32 load_value(const struct load *load, void *buffer, __u32 stamp, bool new)
+/* Lay out a value in `buffer`, once for each CPU if per-CPU; returns its size. */
+static __u32 make_value(const struct load *load, void *buffer, __u32 stamp, bool new)
 {
 	__u32 size = new ? sizeof(struct new_value) : 8;
 	struct new_value value = { stamp, LOAD_CHECK(stamp) };
@@ -173,13 +129,13 @@ __u32 load_value(const struct load *load, void *buffer, __u32 stamp, bool new)
 	return size * LOAD_CPUS;
 }
 
-/* Half of the deletions look the value up as well. */
+/* Every other deletion looks up the value as well. */
 static int by_one(struct writer *w, int fd, const struct load_op *op, bool new)
 {
 	char value[LONG_STRIDE] = {};
 	__u32 key = op->key + (new ? LOAD_SHIFT : 0);
 
-	load_value(w->load, value, op->stamp, new);
+	make_value(w->load, value, op->stamp, new);
 	if (op->kind == LOAD_UPDATE)
 		return bpf_map_update_elem(fd, &key, value, op->flags);
 	if (op->stamp & 1)
@@ -205,7 +161,7 @@ void load_by_syscall(struct writer *w)
 			op[i] = pick(w, new);
 		op[i].kind = LOAD_UPDATE;
 		keys[i] = op[i].key + (new ? LOAD_SHIFT : 0);
-		size = load_value(w->load, values + i * size, op[i].stamp, new);
+		size = make_value(w->load, values + i * size, op[i].stamp, new);
 	}
 	start = load_now();
 	if (count > 1)
@@ -218,7 +174,7 @@ void load_by_syscall(struct writer *w)
 		count = 0;
 	w->failed += !!err;
 	for (__u32 i = 0; i < count; i++)
-		remember(w, &op[i], new, start, end);
+		load_remember(w, &op[i], new, start, end);
 }
 
 int load_fill(struct load *load)
@@ -233,7 +189,7 @@ int load_fill(struct load *load)
 		err = by_one(fill, load->old_fd, &op, false);
 		if (err)
 			return -err;
-		remember(fill, &op, false, 1, 1);
+		load_remember(fill, &op, false, 1, 1);
 	}
 	return 0;
 }

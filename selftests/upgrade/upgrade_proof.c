@@ -12,7 +12,7 @@ TEST_F(small, moves)
 	EXPECT_TRUE(self->switched);
 }
 
-/* What is wrong with the new map once it counts as complete. */
+/* Spoil the new map once it counts as complete. */
 static void spoil(FIXTURE_DATA(small) *self)
 {
 	delete_new(self, 1);
@@ -28,7 +28,7 @@ static void delete_last(FIXTURE_DATA(small) *self)
 
 TEST_F(small, proof_fails)
 {
-	struct upgrade_small *died = self->skel;
+	struct upgrade_small *dead = self->skel;
 	struct upgrade_report *r = &self->report;
 	struct bpf_map *map;
 
@@ -42,15 +42,15 @@ TEST_F(small, proof_fails)
 		EXPECT_EQ(1, r->resurrected);
 		if (again)
 			break;
-		/* Whoever asks again is told so again. */
+		/* Asked again, the library says so again. */
 		upgrade_close(self->upgrade);
 		ASSERT_EQ(0, open_new(self, 2 * ENTRIES));
 		bpf_object__for_each_map(map, self->skel->obj)
 			ASSERT_EQ(0, bpf_map__reuse_fd(map, bpf_object__find_map_fd_by_name(
-							       died->obj, bpf_map__name(map))));
+							       dead->obj, bpf_map__name(map))));
 		ASSERT_EQ(0, upgrade_small__load(self->skel));
 	}
-	upgrade_small__destroy(died);
+	upgrade_small__destroy(dead);
 }
 
 static void change_late(FIXTURE_DATA(small) *self)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* One upgrade under load, in steps, for the tests that take them. */
+/* An upgrade under load, step by step. */
 #ifndef UPGRADE_RUN_H
 #define UPGRADE_RUN_H
 
@@ -7,20 +7,21 @@
 #include <unistd.h>
 #include "bpf_harness.h"
 #include "upgrade.h"
+#include "upgrade_judge.h"
 #include "upgrade_writers.h"
 #include "upgrade_load.skel.h"
 #include "upgrade_old.skel.h"
 
-#define SAMPLES 1000		/* lines of the first upgrade, for a plot */
-#define PILE 17000		/* changes to report before the passes begin */
+#define SAMPLES 1000		/* printed for a plot, during the first upgrade */
+#define PILE 17000		/* reports to pile up before the reconcile passes */
 
 struct run {
 	struct load *load;
 	struct upgrade_old *old;
 	struct upgrade_load *new;
 	struct upgrade *upgrade;
-	int (*hold)(void *ctx);	/* instead of run_hold() */
-	int upgrades;		/* before this one */
+	int (*hold)(void *ctx);	/* NULL: run_hold() */
+	int upgrades;		/* done before this one */
 	__u64 begin;
 	int samples;
 };
@@ -31,7 +32,7 @@ static inline int run_attach_new(void *ctx)
 	int err;
 
 	err = upgrade_load__attach(run->new);
-	/* Meanwhile reports pile up. */
+	/* Let reports pile up. */
 	load_wait(run->load, PILE);
 	return err;
 }
@@ -42,7 +43,7 @@ static inline int run_detach_old(void *ctx)
 
 	if (!run->upgrades)
 		printf("# switch %llu\n", (load_now() - run->begin) / 1000000);
-	/* For a while each event runs both versions. */
+	/* For a while, every event runs both versions. */
 	load_wait(run->load, PILE / 20);
 	upgrade_old__detach(run->old);
 	return 0;
@@ -67,6 +68,21 @@ static inline void run_sample(void *ctx, const struct upgrade_sample *s)
 		return;
 	printf("# sample %llu %llu %llu %llu %d\n", (load_now() - run->begin) / 1000000,
 	       load_done(run->load), s->dirty, s->copied, s->phase);
+}
+
+/* The load is shared with child processes. */
+static inline void run_setup(struct __test_metadata *_metadata, struct run *run)
+{
+	libbpf_set_print(print_warnings);
+	ASSERT_EQ(LOAD_CPUS, libbpf_num_possible_cpus());
+	run->load = mmap(NULL, sizeof(*run->load), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, run->load);
+}
+
+static inline void run_teardown(struct run *run)
+{
+	munmap(run->load, sizeof(*run->load));
 }
 
 static inline void run_open_old(struct __test_metadata *_metadata, struct run *run,
@@ -98,7 +114,7 @@ static inline void run_open_new(struct __test_metadata *_metadata, struct run *r
 		.sample = run_sample,
 		.ctx = run,
 		.min_passes = 6,
-		/* Every other ring is too small for the reports. */
+		/* In every other upgrade the ring is too small for the reports. */
 		.marks_size = run->upgrades % 2 ? 4096 : 0,
 	};
 
@@ -111,13 +127,6 @@ static inline void run_open_new(struct __test_metadata *_metadata, struct run *r
 	ASSERT_EQ(0, upgrade_open(run->new->obj, &opts, &run->upgrade));
 	ASSERT_EQ(0, upgrade_load__load(run->new));
 	run->load->new_fd = bpf_map__fd(run->new->maps.new_map);
-}
-
-/* Shared with children. */
-static inline struct load *run_alloc_load(void)
-{
-	return mmap(NULL, sizeof(struct load), PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
 
 static inline void run_close_new(struct run *run)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A new version that does what the test tells it, when the test tells it. */
+/* A new version that does what a test tells it to, when it is told to. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -59,7 +59,7 @@ int new_op(struct wide_op *op)
 	return 0;
 }
 
-/* No grace period of the library waits for it. */
+/* The library's grace periods do not wait for sleepable programs. */
 SEC("?fentry.s/__x64_sys_getpgid")
 int sleeper(void *ctx)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* An upgrade of a map with four elements, in which the test has a say at each step. */
+/* An upgrade of a map of four elements, in which the test can interfere at each step. */
 #ifndef UPGRADE_SMALL_H
 #define UPGRADE_SMALL_H
 
@@ -18,8 +18,8 @@ FIXTURE(small)
 	struct upgrade_small *skel;
 	struct upgrade *upgrade;
 	int old, new;
-	int held, released;		/* calls */
-	bool switched;			/* what release_writers() was told */
+	int held, released;		/* numbers of calls */
+	bool switched;			/* as passed to release_writers() */
 	int hold_result;
 	void (*on_attach)(FIXTURE_DATA(small) *self);
 	void (*on_detach)(FIXTURE_DATA(small) *self);
@@ -53,7 +53,7 @@ static inline int delete_new(FIXTURE_DATA(small) *self, __u32 key)
 	return bpf_map_delete_elem(self->new, &wide);
 }
 
-/* 0: it is not there. */
+/* 0: no such element. */
 static inline __u64 get_new(FIXTURE_DATA(small) *self, __u32 key, __u32 part)
 {
 	struct wide_key wide = { key, part };
@@ -96,7 +96,7 @@ static inline void release(void *ctx, bool switched)
 	self->switched = switched;
 }
 
-/* There are more samples of a phase than one. */
+/* A phase has more than one sample; act on the first. */
 static inline void once(void (**step)(FIXTURE_DATA(small) *self), FIXTURE_DATA(small) *self)
 {
 	void (*now)(FIXTURE_DATA(small) *self) = *step;
@@ -116,7 +116,7 @@ static inline void sample(void *ctx, const struct upgrade_sample *sample)
 		once(&self->on_settled, self);
 }
 
-/* The object, opened for an upgrade and not loaded yet. */
+/* Open the object for an upgrade; the caller loads it. */
 static inline int open_new(FIXTURE_DATA(small) *self, __u32 entries)
 {
 	self->skel = upgrade_small__open();
@@ -165,7 +165,7 @@ static inline int run(FIXTURE_DATA(small) *self)
 	return upgrade_run(self->upgrade, &self->report);
 }
 
-/* An event of the new version, while the old one's are still to be awaited. */
+/* Have the new version handle an event. */
 static inline void run_op(FIXTURE_DATA(small) *self, __u32 key, __u32 part, __u64 value)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &self->op,

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the upgrades of one kind of map have seen in all, and what that has to be. */
+/* Totals over all upgrades of one kind of map, and what they must be. */
 #ifndef UPGRADE_TOTAL_H
 #define UPGRADE_TOTAL_H
 
 #include "bpf_harness.h"
 #include "upgrade.h"
-#include "upgrade_writers.h"
+#include "upgrade_judge.h"
 
-#define CHANGES 170000		/* during upgrades, for each kind of map */
-#define UPGRADES 4		/* at least: each has but one switch */
+#define CHANGES 170000		/* during upgrades, per kind of map */
+#define UPGRADES 4		/* at least: each has only one switch */
 
 struct total {
 	int upgrades;
 	__u64 changes, on[LOAD_CPUS];	/* while an upgrade ran */
-	__u64 failed;			/* after their report */
+	__u64 failed;			/* after they were reported */
 	__u64 by_new;			/* by programs of the new version */
 	__u64 not_run;			/* events that no version handled */
 	__u64 wrong_reads, evicted;
 	__u64 reported, dirty, reconciled, refreshed, repaired, unmarked;
 	__u64 longest_ns, held_ns, window_ns;
-	struct verdict verdict;		/* of the last one */
+	struct verdict verdict;		/* on the last one */
 };
 
 static inline __u64 larger(__u64 a, __u64 b)
@@ -62,18 +62,18 @@ static inline void total_add(struct total *t, const struct load *load,
 
 static inline void total_print(struct __test_metadata *_metadata, const struct total *t)
 {
-	TH_LOG("%llu changes during %d upgrades: CPU 0 %llu, CPU 1 %llu; %llu failed after their report, %llu by the new version's programs, evicted %llu",
+	TH_LOG("%llu changes during %d upgrades: CPU 0 %llu, CPU 1 %llu; %llu failed after being reported, %llu by the new version's programs, evicted %llu",
 	       t->changes, t->upgrades, t->on[0], t->on[1], t->failed, t->by_new, t->evicted);
 	TH_LOG("longest system call %llu us, at the gate %llu ms, window %llu ms",
 	       t->longest_ns / 1000, t->held_ns / 1000000, t->window_ns / 1000000);
 }
 
-/* That all that was to be tried did take place. */
+/* Everything that these upgrades are meant to exercise must have happened. */
 static inline void total_expect(struct __test_metadata *_metadata, const struct total *t,
 				const struct map_kind *kind)
 {
 	EXPECT_EQ(0, t->not_run) TH_LOG("events that no version handled");
-	EXPECT_EQ(0, t->wrong_reads) TH_LOG("reads of keys that nobody else writes");
+	EXPECT_EQ(0, t->wrong_reads) TH_LOG("reads of keys that no other writer touches");
 	EXPECT_LE(CHANGES, t->changes);
 	EXPECT_LT(CHANGES / 20, t->on[0]);
 	EXPECT_LT(CHANGES / 20, t->on[1]);

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+/* What upgrade_small.bpf.c and the tests that load it share. */
 #ifndef UPGRADE_WIDE_H
 #define UPGRADE_WIDE_H
 
-/* Of an old key, only { key, 0 } is made: the others are the new version's alone. */
+/* An old key becomes { key, 0 }; other parts exist in the new version only. */
 struct wide_key {
 	__u32 key;
 	__u32 part;
 };
 
-/* What the new version is to do; `found` is what it finds before that. */
+/* What the new version is to do, and what it found before doing it. */
 struct wide_op {
 	struct wide_key key;
-	__u64 value;		/* 0: only look */
+	__u64 value;		/* 0: only look up */
 	__u64 found;		/* 0: nothing */
 	__s64 result;
 };

@@ -1,18 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Two threads on each of two CPUs, and the gates that they stop at. */
+/* Two threads on each of two CPUs, and the gate that holds back half of them. */
 #include <sched.h>
-#include <time.h>
 #include <unistd.h>
 #include <bpf/libbpf.h>
+#include "upgrade_ops.h"
 #include "upgrade_writers.h"
-
-__u64 load_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 int load_shape(struct load *load, struct bpf_map *map, __u32 type, __u32 flags, bool new)
 {
@@ -37,7 +29,7 @@ static bool gate_closed(const struct writer *w)
 	       !__atomic_load_n(&w->load->stop, __ATOMIC_SEQ_CST);
 }
 
-/* What writers in user space have to do: stop at the gate while it is closed. */
+/* Writers that use system calls must stop here while the gate is closed. */
 static void wait_at_gate(struct writer *w)
 {
 	__u64 start = 0;

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The writers of a map under upgrade, and what they remember of their operations. */
+#ifndef UPGRADE_HISTORY_H
+#define UPGRADE_HISTORY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <linux/types.h>
+#include "upgrade_request.h"
+
+#define LOAD_FILL LOAD_WRITERS	/* the "writer" of the map's first content */
+
+/* The last successful operation of one writer on one key, or on one slot of it. */
+struct record {
+	__u64 start, end;	/* CLOCK_MONOTONIC; 0: no such operation */
+	__u32 stamp;		/* for an update */
+	bool deleted;
+	bool new;		/* done by the new version */
+};
+
+struct history {
+	struct record key;		/* creation and deletion */
+	struct record slot[LOAD_CPUS];	/* content; only the first unless per-CPU */
+};
+
+struct writer {
+	struct load *load;
+	pthread_t thread;
+	int id, cpu;
+	bool program;		/* has BPF programs change the map */
+	__u32 sequence;
+	__u64 random;
+	__u32 sweep;		/* through the keys, once the new version is in charge */
+	int busy;		/* an operation on the old map is in flight */
+	__u64 done;		/* successful changes */
+	__u64 failed;		/* changes that were reported and then failed */
+	__u64 by_new;		/* successful changes by the new version */
+	__u64 not_run;		/* operations that no version ran */
+	__u64 wrong_reads;	/* of keys that no other writer touches */
+	__u64 longest_ns;	/* longest system call */
+	__u64 held_ns;		/* spent at the gate */
+	struct history history[LOAD_KEYS];
+	struct history maybe[LOAD_KEYS];	/* see load_by_program() */
+};
+
+struct load {
+	bool percpu, array, lru;
+	int old_fd, new_fd;
+	struct load_request *requests;
+	int hold, use_new, stop;
+	/* The last one is not a thread: it stands for the first content. */
+	struct writer writer[LOAD_WRITERS + 1];
+};
+
+__u64 load_now(void);
+
+/* An operation succeeded: it is now the writer's last one on this key. */
+void load_remember(struct writer *w, const struct load_op *op, bool new, __u64 start,
+		   __u64 end);
+
+/* An operation of the old version that may be the last one, or may have no effect. */
+void load_remember_maybe(struct writer *w, const struct load_op *op, __u64 start,
+			 __u64 end);
+
+/* Check the result of reading a key that no other writer touches. */
+void load_check_read(struct writer *w, const struct load_op *op, long found);
+
+#endif /* UPGRADE_HISTORY_H */
