@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The policy of policy_v1.bpf.c in version NEW, to be upgraded from version OLD.
- * It does what version 1 does, on other layouts. Of each event it asks whether
- * that is its own, and before it touches its map, it tells the library the key.
+ * It does what version 1 does, with another layout of the map. On each event, it
+ * asks the library whether to handle it, and before it touches its map, it tells
+ * the library the key.
  */
 #ifndef POLICY_BPF_H
 #define POLICY_BPF_H
@@ -20,7 +21,7 @@ struct {							\
 	__type(value, struct OF(value_v, version));		\
 } OF(files_v, version) SEC(".maps")
 
-POLICY_MAP(OLD, 1);	/* the library puts the running map in its place */
+POLICY_MAP(OLD, 1);	/* replaced by the running map */
 POLICY_MAP(NEW, POLICY_FILES);
 
 #define UPGRADE_OLD_MAP OF(files_v, OLD)
@@ -44,7 +45,7 @@ static __always_inline void upgrade_revert_key(const UPGRADE_NEW_KEY *new,
 	*old = OLD_KEY(OF(policy_pid_v, NEW)(new), OF(policy_fd_v, NEW)(new));
 }
 
-/* When a file was opened is not known of those that version 2 recorded. */
+/* Version 2 did not record when a file was opened. */
 static __always_inline void upgrade_convert_value(const UPGRADE_OLD_VALUE *old,
 						  UPGRADE_NEW_VALUE *new)
 {
@@ -95,4 +96,4 @@ int BPF_PROG(forget_close, struct files_struct *files, unsigned int fd)
 	return 0;
 }
 
-#endif
+#endif /* POLICY_BPF_H */

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A policy is upgraded while processes depend on its decisions: a process under
- * it may write only to files that it opened since it came under it.
+ * Upgrade a policy while processes depend on its decisions: a process under the
+ * policy may write only to files that it has opened since it came under it.
  */
 #include "policy_fixture.h"
+#include "policy_naive.h"
 
 #define UPGRADES 20
 
-/* Version 1, to know that the judgement is right without any upgrade. */
+/* Version 1 alone: without an upgrade, nothing is wrong. */
 TEST_F(policy, one_version)
 {
 	sleep(1);
@@ -37,7 +38,7 @@ TEST_F_TIMEOUT(policy, upgrades, SECONDS)
 	expect_unharmed(_metadata, self);
 }
 
-/* The twin without the library: what a bulk copy loses is seen. */
+/* The counterpart without the library: the losses of a bulk copy show. */
 TEST_F(policy, naive_copy)
 {
 	struct verdict v;

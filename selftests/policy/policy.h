@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The layouts of the policy's map in its three versions, for its programs and
- * for the test. For each descriptor of a file that a process under the policy
- * opened, the map holds the lower half of the number of the file's inode.
+ * The layouts of the policy's map in its three versions, for its programs and for
+ * the test. For each file that a process under the policy has open, the map holds
+ * the lower half of its inode number, under the process and its descriptor.
  */
 #ifndef POLICY_H
 #define POLICY_H
@@ -26,16 +26,16 @@ struct key_v2 {
 
 struct value_v2 {
 	__u32 ino;
-	__u32 version;	/* of the policy when the file was opened */
+	__u32 version;	/* of the policy at the time the file was opened */
 };
 
-/* A descriptor's number is below 2^31. */
+/* Descriptors are below 2^31. */
 struct key_v3 {
 	__u64 pid_fd;	/* pid << 31 | fd */
 };
 
 struct value_v3 {
-	__u64 opened;	/* ns since boot, 0 if it is not known */
+	__u64 opened;	/* ns since boot; 0: unknown */
 	__u32 ino;
 	__u32 version;
 };
@@ -47,7 +47,7 @@ struct value_v3 {
 #define POLICY_KEY_V3(key_pid, key_fd) \
 	((struct key_v3){ .pid_fd = (__u64)(key_pid) << 31 | (key_fd) })
 
-/* What a version records in a program. */
+/* The value that a version's program records. */
 #define POLICY_VALUE_V2(inode) \
 	((struct value_v2){ .ino = (inode), .version = 2 })
 #define POLICY_VALUE_V3(inode) \
@@ -63,4 +63,4 @@ struct value_v3 {
 #define policy_recorder_v2(value) ((value)->version)
 #define policy_recorder_v3(value) ((value)->version)
 
-#endif
+#endif /* POLICY_H */

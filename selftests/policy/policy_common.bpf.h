@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the programs of all versions of the policy do in the same way. */
+/* What the programs of all versions share. */
 #ifndef POLICY_COMMON_BPF_H
 #define POLICY_COMMON_BPF_H
 
@@ -13,7 +13,7 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* One map for all versions: libbpf finds it by its pin. */
+/* One map for all versions: libbpf reuses the pinned one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, POLICY_MEMBERS);
@@ -33,16 +33,16 @@ static __u32 current_pid(void)
 }
 
 /*
- * All that makes descriptors comes to fd_install(). A file that somebody else
- * refers to already was not opened just now but came by dup() or in a message.
- * Pipes and sockets that a process makes are its own.
+ * Every new descriptor goes through fd_install(). If something else holds a
+ * reference to the file, it was not just opened but came by dup() or in a message.
+ * The pipes and sockets that a process creates count as opened.
  */
 static bool is_just_opened(struct file *file)
 {
 	return !file->f_ref.refcnt.counter;
 }
 
-/* The lower half of the inode's number of the file that is open; 0: none is. */
+/* The lower half of the open file's inode number; 0: the descriptor is closed. */
 static __u32 ino_of(unsigned int fd)
 {
 	struct fdtable *table = bpf_get_current_task_btf()->files->fdt;
@@ -54,4 +54,4 @@ static __u32 ino_of(unsigned int fd)
 	return BPF_CORE_READ(file, f_inode, i_ino);
 }
 
-#endif
+#endif /* POLICY_COMMON_BPF_H */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The policy in force in a bpffs of its own, and its workload. All of it is
- * inline, because kselftest_harness.h allows a program one source file.
+ * The policy, in force and pinned in a bpffs of its own, and its workload. All of
+ * this is inline, because kselftest_harness.h can only be used in one source file
+ * of a program.
  */
 #ifndef POLICY_FIXTURE_H
 #define POLICY_FIXTURE_H
@@ -15,8 +16,10 @@
 #include <sys/wait.h>
 #include "bpf_harness.h"
 #include "policy_judge.h"
-#include "policy_manager.h"
 #include "policy_pins.h"
+#include "policy_progs.h"
+#include "policy_session.h"
+#include "policy_upgrade.h"
 
 FIXTURE(policy)
 {
@@ -30,9 +33,9 @@ FIXTURE(policy)
 typedef int manage_fn(const char *root, struct policy_run *run);
 
 /*
- * Do it in a process of its own, for what that does not pin goes with it. It
- * kills itself at `stage`, or is killed `us` after STAGE_LOADED, unless -1. The
- * status as waitpid() tells it.
+ * Run the function in a child process, so that what it does not pin goes away with
+ * it. Unless they are -1, it kills itself at `stage`, or is killed `us`
+ * microseconds after STAGE_LOADED. Returns the status from waitpid().
  */
 static inline int manage_killed(FIXTURE_DATA(policy) *self, manage_fn *function, int stage, long us)
 {
@@ -43,7 +46,7 @@ static inline int manage_killed(FIXTURE_DATA(policy) *self, manage_fn *function,
 	self->run->kill_at = stage;
 	pid = fork();
 	if (pid == 0) {
-		/* Which upgrades it meets is up to the workload, not how long they take. */
+		/* The workload must not decide how long an upgrade takes. */
 		setpriority(PRIO_PROCESS, 0, -20);
 		_exit(function(self->root, self->run) ? 1 : 0);
 	}
@@ -71,9 +74,9 @@ FIXTURE_SETUP(policy)
 	self->run = mmap(NULL, sizeof(*self->run), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->run);
-	pins_skips = mmap(NULL, sizeof(*pins_skips), PROT_READ | PROT_WRITE,
+	progs_skips = mmap(NULL, sizeof(*progs_skips), PROT_READ | PROT_WRITE,
 			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, pins_skips);
+	ASSERT_NE(MAP_FAILED, progs_skips);
 	ASSERT_EQ(0, unshare(CLONE_NEWNS));
 	ASSERT_EQ(0, mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 	strcpy(self->folder, "/tmp/policy.XXXXXX");
@@ -83,7 +86,7 @@ FIXTURE_SETUP(policy)
 	sprintf(self->members, "%s/members", self->root);
 	ASSERT_EQ(0, mkdir(self->root, 0700));
 	ASSERT_EQ(0, mount("none", self->root, "bpf", 0, NULL));
-	/* In this process, so that libbpf asks only once what the kernel can do. */
+	/* Not in a child, so that libbpf probes the kernel's features only once. */
 	ASSERT_EQ(0, policy_install(self->root, self->run));
 	self->workload = workload_start(self->members, self->folder);
 	ASSERT_NE(NULL, self->workload);
@@ -97,17 +100,17 @@ FIXTURE_TEARDOWN(policy)
 
 static inline struct verdict judge(struct __test_metadata *_metadata, FIXTURE_DATA(policy) *self)
 {
-	unsigned long skipped = pins_skipped();
+	unsigned long skipped = progs_skipped();
 	struct verdict v = policy_judge(self->root, self->workload, self->members);
 
 	self->workload = NULL;
 	TH_LOG("%lu writes judged in %lu rounds: %lu wrongly refused, %lu wrongly allowed, %lu failed",
 	       v.sum.judged, v.sum.rounds, v.sum.refused_wrongly, v.sum.allowed_wrongly,
 	       v.sum.failed);
-	TH_LOG("version %d, %d files open: %d lost, %d entries leaked; %lu runs skipped",
+	TH_LOG("version %d, %d files open: %d lost, %d entries leaked; %lu program runs skipped",
 	       v.version, v.open, v.lost, v.leaked, skipped);
 	if (v.sum.first_wrong)
-		TH_LOG("the first wrong one: %s, round %lu", v.sum.first_wrong,
+		TH_LOG("first wrong outcome: %s, in round %lu", v.sum.first_wrong,
 		       v.sum.first_round);
 	return v;
 }
@@ -145,4 +148,4 @@ static inline void upgrade(struct __test_metadata *_metadata, FIXTURE_DATA(polic
 	EXPECT_EQ(before == 2 ? 3 : 2, version(self));
 }
 
-#endif
+#endif /* POLICY_FIXTURE_H */

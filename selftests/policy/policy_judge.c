@@ -3,12 +3,12 @@
 #include <bpf/bpf.h>
 #include "policy.h"
 #include "policy_judge.h"
-#include "policy_manager.h"
 #include "policy_pins.h"
+#include "policy_session.h"
 
 /*
- * Whether the map has an entry for the descriptor that names the file and, unless
- * that is 0, the version of the policy when it was opened.
+ * Does the map have an entry for the descriptor, with the right file? And unless
+ * `recorder` is 0, was that recorded by this version of the policy?
  */
 static bool is_recorded(int map, int version, __u32 pid, const struct slot *slot,
 			__u32 recorder)
@@ -57,7 +57,7 @@ struct verdict policy_judge(const char *root, struct workload *workload,
 		if (slot->fd < 0)
 			continue;
 		v.open++;
-		/* What stayed open was opened under version 1, and that is kept. */
+		/* What stayed open was opened under version 1, and is recorded so. */
 		v.lost += !is_recorded(map, v.version, w->pid, slot,
 				       i % SLOTS < ALWAYS_OPEN);
 	}

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whoever upgrades the policy may be killed at any moment: a version goes on
- * unharmed, and the next upgrade succeeds.
+ * The process that upgrades the policy can be killed at any moment: one version
+ * stays in force, unharmed, and the next upgrade succeeds.
  */
 #include <time.h>
 #include "policy_fixture.h"
 
 #define RANDOM_KILLS 12
-#define STRAY_MS 3000	/* until the kernel has freed what a killed process held */
+#define STRAY_MS 3000	/* for the kernel to free what a killed process held */
 
-/* Nothing is attached but what is pinned. */
+/* Only what is pinned is attached. */
 static void expect_no_strays(struct __test_metadata *_metadata, FIXTURE_DATA(policy) *self)
 {
 	int ms = 0;
@@ -30,19 +30,19 @@ static void survive(struct __test_metadata *_metadata, FIXTURE_DATA(policy) *sel
 	reached = self->run->stage;
 	after = version(self);
 	EXPECT_TRUE(status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
-	/* `current` changes in one step, between these two. */
+	/* `current` changes atomically, between SWITCHED and COMMITTED. */
 	if (reached != STAGE_SWITCHED)
 		EXPECT_EQ(reached >= STAGE_COMMITTED, after != before);
 	expect_no_strays(_metadata, self);
 	usleep(50000);
 	sum = workload_sum(self->workload);
 	EXPECT_EQ(0, sum.refused_wrongly + sum.allowed_wrongly + sum.failed) {
-		TH_LOG("killed after stage %d: %s; %lu events skipped", reached,
-		       sum.first_wrong, pins_skipped());
+		TH_LOG("killed after stage %d: %s; %lu program runs skipped", reached,
+		       sum.first_wrong, progs_skipped());
 	}
 	/*
-	 * Who started it cleans up after it, which the next upgrade would do as
-	 * well: then what is attached is the version in force, and nothing else.
+	 * Clean up, as the next upgrade would do by itself: then the version in
+	 * force is attached, and nothing else.
 	 */
 	EXPECT_EQ(0, manage(self, policy_clean));
 	resumed = self->run->resumed;
@@ -71,7 +71,7 @@ TEST_F_TIMEOUT(policy, killed_at_random, SECONDS)
 	part = (self->run->report.watch_ns + self->run->report.window_ns) / 1000 / RANDOM_KILLS;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	srandom(now.tv_nsec);
-	/* One in each part of the time that an upgrade takes once it is loaded. */
+	/* One kill in each part of the time an upgrade takes once it is loaded. */
 	for (int i = 0; i < RANDOM_KILLS; i++)
 		survive(_metadata, self, -1, part * i + random() % part);
 	expect_unharmed(_metadata, self);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The order in which programs come and go. Those that enforce may run only while
- * those that record do: alone, they would refuse what nobody recorded any more.
- * So enforcers are attached last and detached first.
+ * The order of attaching and detaching matters. Programs that enforce must not run
+ * without those that record, or they would refuse writes to files whose opening
+ * was not recorded. So enforcers are attached last and detached first.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -13,12 +13,10 @@
 #include <sys/stat.h>
 #include <bpf/bpf.h>
 #include "policy_pins.h"
+#include "policy_progs.h"
 
-#define ENFORCER "check_"	/* what the names of those programs begin with */
+#define ENFORCER "check_"	/* prefix of the names of enforcing programs */
 #define MAX_LINKS 16
-#define DETACH_MS 5000		/* more than a loaded machine takes */
-
-_Atomic unsigned long *pins_skips;
 
 struct path path_of(const char *folder, const char *name)
 {
@@ -26,7 +24,7 @@ struct path path_of(const char *folder, const char *name)
 
 	if (snprintf(path.text, sizeof(path.text), "%s/%s", folder, name) >=
 	    (int)sizeof(path.text))
-		path.text[0] = '\0';	/* which names nothing */
+		path.text[0] = '\0';	/* names nothing */
 	return path;
 }
 
@@ -74,41 +72,6 @@ int pins_attach(struct bpf_object *object, const char *folder)
 	return attach_kind(object, folder, false) ?: attach_kind(object, folder, true);
 }
 
-/* The number of the program behind a link; 0 on an error. */
-static __u32 program_of(int link)
-{
-	struct bpf_link_info info = {};
-	__u32 len = sizeof(info);
-
-	bpf_link_get_info_by_fd(link, &info, &len);
-	return info.prog_id;
-}
-
-static unsigned long skipped_of(__u32 program)
-{
-	struct bpf_prog_info info = {};
-	__u32 len = sizeof(info);
-	int fd = bpf_prog_get_fd_by_id(program);
-
-	bpf_prog_get_info_by_fd(fd, &info, &len);
-	close(fd);
-	return info.recursion_misses;
-}
-
-/* If somebody else holds the link too, it may take until that one is gone. */
-static int wait_until_gone(__u32 program)
-{
-	for (int i = 0; i < DETACH_MS; i++) {
-		int fd = bpf_prog_get_fd_by_id(program);
-
-		if (fd == -ENOENT)
-			return 0;
-		close(fd);
-		usleep(1000);
-	}
-	return -ETIMEDOUT;
-}
-
 static int detach_kind(const char *folder, bool enforcers)
 {
 	__u32 programs[MAX_LINKS];
@@ -121,11 +84,11 @@ static int detach_kind(const char *folder, bool enforcers)
 
 		if (entry->d_name[0] == '.' || is_enforcer(entry->d_name) != enforcers)
 			continue;
-		/* close() detaches at once, unlink() alone lets a worker do it. */
+		/* Closing detaches at once; after unlink() alone a worker does it. */
 		link = bpf_obj_get(pin.text);
-		programs[nr] = program_of(link);
-		if (pins_skips)
-			*pins_skips += skipped_of(programs[nr]);
+		programs[nr] = prog_of_link(link);
+		if (progs_skips)
+			*progs_skips += prog_skipped(programs[nr]);
 		nr++;
 		unlink(pin.text);
 		close(link);
@@ -133,7 +96,7 @@ static int detach_kind(const char *folder, bool enforcers)
 	if (links)
 		closedir(links);
 	while (nr && !err)
-		err = wait_until_gone(programs[--nr]);
+		err = prog_wait_until_gone(programs[--nr]);
 	return err;
 }
 
@@ -166,7 +129,7 @@ int pins_remove(const char *folder)
 	       remove_folder(PATH(folder, "links")) ?: remove_folder(folder);
 }
 
-/* Removed at once, not pin by pin: half of them cannot be resumed from. */
+/* Not pin by pin: an upgrade cannot be resumed from half of them. */
 int pins_finish(const char *root)
 {
 	int err = remove_maps(PATH(root, "finished"));
@@ -185,7 +148,7 @@ int pins_exchange(const char *root)
 	return err ? -errno : 0;
 }
 
-/* Whether the program is that of a pinned link. */
+/* Is it the program of a link that is pinned in folder/links? */
 static bool is_pinned(const char *folder, __u32 program)
 {
 	DIR *links = opendir(PATH(folder, "links"));
@@ -195,7 +158,7 @@ static bool is_pinned(const char *folder, __u32 program)
 	while (links && !found && (entry = readdir(links))) {
 		int link = bpf_obj_get(PATH(PATH(folder, "links"), entry->d_name));
 
-		found = program_of(link) == program;
+		found = prog_of_link(link) == program;
 		close(link);
 	}
 	if (links)
@@ -218,14 +181,4 @@ int pins_strays(const char *root)
 	for (id = 0; !bpf_link_get_next_id(id, &id);)
 		links++;
 	return strays + links - pinned;
-}
-
-unsigned long pins_skipped(void)
-{
-	unsigned long skipped = 0;
-	__u32 id = 0;
-
-	while (!bpf_prog_get_next_id(id, &id))
-		skipped += skipped_of(id);
-	return skipped + (pins_skips ? *pins_skips : 0);
 }

@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An upgrade of the policy may be killed at any moment. What is then in force,
- * moment by moment:
+ * An upgrade of the policy can be killed at any moment. This is what is in force
+ * if it is killed:
  *
- * - Until the new version's pins are made: what is not pinned goes with the
- *   process. The old version has seen nothing of it all.
- * - While `next` fills, and when it is full: the pinned programs stay attached
- *   but find the phase WATCHING and do nothing. So it does not matter that only
- *   some of them may be there.
- * - SWITCHED, before the exchange of `next` and `current`: both versions decide,
- *   and a write needs the consent of both. Both are right: the old one has
- *   recorded every event in its own map, the new one copies what it looks at
- *   from there. `current` is the old one, and the next upgrade drops the new.
- *   That is why all pins are made before the switch: with some of the new
- *   version's programs gone, it would miss events and refuse wrongly.
- * - The exchange is one rename(2). From here on `current` is the new one, and the
- *   next upgrade drops the old.
- * - While the old version is detached: its enforcers go first, see policy_pins.c.
- * - Before SETTLED: the new version decides by itself, and still copies what it
- *   looks at from the old map, which its folder `upgrade` keeps. The next upgrade
- *   has to complete the new map first, by upgrade_resume(). Until then, what the
- *   new version changes takes room in the library's map of owned keys.
- * - SETTLED or DONE, but `current/upgrade` is there: the same once more does no
- *   harm.
+ * - Before the new version is pinned: what is not pinned goes away with the
+ *   process, and the old version has not noticed anything.
+ * - While `next` is being filled, and once it is complete: the pinned programs stay
+ *   attached but see the phase WATCHING and do nothing. So it does not matter that
+ *   some of them may be missing.
+ * - SWITCHED, before `next` and `current` are exchanged: both versions decide, and
+ *   a write needs the consent of both. Both are right: the old one has recorded
+ *   every event in its own map, the new one copies from there what it looks up.
+ *   `current` is the old version, and the next upgrade drops the new one. This is
+ *   why everything is pinned before the switch: with some of its programs gone,
+ *   the new version would miss events and refuse writes wrongly.
+ * - The exchange is one renameat2(2). From here on, `current` is the new version,
+ *   and the next upgrade drops the old one.
+ * - While the old version is being detached: its enforcers go first, see
+ *   policy_pins.c.
+ * - Before SETTLED: the new version decides alone, and still copies what it looks
+ *   up from the old map, which its folder `upgrade` keeps. The next upgrade must
+ *   first complete the new map with upgrade_resume(). Until then, what the new
+ *   version changes takes up room in the library's map of owned keys.
+ * - SETTLED or DONE, but `current/upgrade` still exists: doing the same again does
+ *   no harm.
  */
 #include <errno.h>
 #include <signal.h>
@@ -30,11 +31,13 @@
 #include <unistd.h>
 #include <sys/stat.h>
 #include <bpf/bpf.h>
+#include "policy_pins.h"
 #include "policy_session.h"
+#include "policy_upgrade.h"
 
 /*
- * Let the library fall behind the workload, so that there is something to copy
- * after the switch. On an idle machine there would hardly be.
+ * Let the library fall behind the workload, so that something is left to copy after
+ * the switch. On an idle machine, hardly anything would be.
  */
 #define BEHIND_US 30000
 
@@ -55,7 +58,7 @@ static void sample(void *ctx, const struct upgrade_sample *sample)
 		reach(session->run, STAGE_SETTLED);
 }
 
-/* All that a resumed upgrade needs, besides the links. */
+/* Besides the links, pin all that a resumed upgrade needs. */
 static int attach_new(void *ctx)
 {
 	struct session *session = ctx;
@@ -105,8 +108,8 @@ static int open_upgrade(struct session *session, int version, int from, int old,
 }
 
 /*
- * Complete the map of the version in force, whose upgrade was killed: load the
- * same programs on the same maps, for the library to go on with.
+ * Complete the map of the version in force, whose upgrade was killed: load the same
+ * programs with the same maps, and have the library carry on.
  */
 static int resume(struct session *session, int version)
 {
@@ -133,7 +136,7 @@ static int resume(struct session *session, int version)
 	err = err ?: bpf_object__load(session->object);
 	session->resuming = true;
 	err = err ?: upgrade_resume(upgrade, &session->run->report);
-	/* A proof that failed is told once more, but not for ever. */
+	/* A failed proof is reported once more, but not forever. */
 	if (!err || session->run->report.phase == UPGRADE_DONE)
 		err = pins_finish(session->root) ?: err;
 	session->run->resumed = !err;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The policy, version 1: written as if it never had to be upgraded.
+ * The policy, version 1, written with no upgrade in mind.
  *
- * A process whose number is in `members` may write only to files that it opened
- * since it came there, so the map holds which file it opened as which descriptor.
+ * A process whose pid is in `members` may write only to files that it has opened
+ * since it was added. So the map records which file it opened as which descriptor.
  *
- * It is kept small, for each program takes time to attach. Of the ways to write
- * it checks write() alone; pwrite64(), writev() and so on would take the same. A
- * process that exits has to close its files before: what it leaves open stays in
- * the map. Threads, and processes that share their descriptors, are not thought of.
+ * The policy is kept small, because each program takes time to attach. It checks
+ * write() only; pwrite64(), writev() and so on would be checked the same way. A
+ * process must close its files before it exits: what it leaves open stays in the
+ * map. Threads and processes that share descriptors are not supported.
  */
 #include "policy_common.bpf.h"
 
@@ -20,8 +20,8 @@ struct {
 } files_v1 SEC(".maps");
 
 /*
- * After dup2() another file than the recorded one is behind the descriptor. The
- * result is not int: that of a system call has 64 bits.
+ * Compare the inode as well: after dup2(), the descriptor refers to another file
+ * than the recorded one. The result is long, like that of a system call.
  */
 SEC("fmod_ret/__x64_sys_write")
 long BPF_PROG(check_write, const struct pt_regs *regs)
@@ -36,8 +36,8 @@ long BPF_PROG(check_write, const struct pt_regs *regs)
 }
 
 /*
- * The descriptor is not usable yet. fexit of openat() would come too late, and a
- * call that sleeps while programs come and go may run the fexit program of none.
+ * Here the descriptor is not usable yet. fexit on openat() would be too late, and
+ * a call that sleeps while programs come and go may miss its fexit program.
  */
 SEC("fentry/fd_install")
 int BPF_PROG(record_open, unsigned int fd, struct file *file)
@@ -50,7 +50,7 @@ int BPF_PROG(record_open, unsigned int fd, struct file *file)
 	return 0;
 }
 
-/* For close() and close_range(): the number is not free for others yet. */
+/* For close() and close_range(): here the number is not free for reuse yet. */
 SEC("fentry/file_close_fd_locked")
 int BPF_PROG(forget_close, struct files_struct *files, unsigned int fd)
 {

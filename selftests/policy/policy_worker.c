@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A worker of the policy's test. It knows which of its writes the policy has to
- * allow, and counts what turns out otherwise.
+ * A worker knows which of its writes the policy must allow, and counts those that
+ * turn out otherwise.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -9,9 +9,9 @@
 #include <unistd.h>
 #include <sys/stat.h>
 #include <bpf/bpf.h>
-#include "policy_workload.h"
+#include "policy_worker.h"
 
-#define ROUNDS_AWAKE 4	/* leave the upgrade some time, though not much */
+#define ROUNDS_AWAKE 4	/* then sleep: leave the upgrade a little CPU time */
 #define ASLEEP_US 2000
 
 static struct worker *me;
@@ -33,7 +33,7 @@ static void allowed(long result, const char *what)
 	wrong(errno == EPERM ? &me->refused_wrongly : &me->failed, what);
 }
 
-/* EBADF is wrong as well: the policy let the write of a number without a file pass. */
+/* EBADF is wrong, too: the policy allowed a write to a closed descriptor. */
 static void refused(long result, const char *what)
 {
 	me->judged++;
@@ -55,7 +55,7 @@ static int open_file(const char *path)
 	return fd;
 }
 
-/* A descriptor's life, from opening to closing, and that of its number. */
+/* The life of a descriptor, and of its number, from open to close. */
 static void round_of_short_file(int inherited)
 {
 	int fd = open_file("short"), again, copy;
@@ -68,19 +68,19 @@ static void round_of_short_file(int inherited)
 	succeeds(close(copy) == 0, "close a copy");
 
 	succeeds(close(fd) == 0, "close");
-	refused(write(fd, "c", 1), "write to a closed number");
+	refused(write(fd, "c", 1), "write to a closed descriptor");
 	again = open_file("short");
-	succeeds(again == fd, "open again gives the same number");
+	succeeds(again == fd, "open again returns the same descriptor");
 	allowed(write(again, "a", 1), "write to a file opened again");
 
 	succeeds(dup2(inherited, again) == again, "dup2");
-	refused(write(again, "2", 1), "write to a number that dup2 took");
+	refused(write(again, "2", 1), "write to a descriptor replaced by dup2");
 	succeeds(close_range(again, again, 0) == 0, "close_range");
 
 	again = open_file("short");
 	allowed(write(again, "r", 1), "write to a file opened after dup2");
 	succeeds(close_range(again, again, 0) == 0, "close_range");
-	refused(write(again, "r", 1), "write to a number that close_range closed");
+	refused(write(again, "r", 1), "write to a descriptor closed by close_range");
 }
 
 static void open_slot(int i)
@@ -95,7 +95,7 @@ static void open_slot(int i)
 	allowed(write(slot->fd, "o", 1), "write to a slot's file just opened");
 }
 
-/* Some files stay open, others are open or closed for some hundred rounds. */
+/* Some files stay open, others are opened or closed every few hundred rounds. */
 static void round_of_slots(void)
 {
 	struct slot *slot = &me->slots[me->rounds % SLOTS];
@@ -113,7 +113,7 @@ static void round_of_slots(void)
 	closed = slot->fd;
 	slot->fd = -1;
 	succeeds(close(closed) == 0, "close a slot's file");
-	refused(write(closed, "s", 1), "write to a slot's closed number");
+	refused(write(closed, "s", 1), "write to a slot's closed descriptor");
 }
 
 static int join(const char *members)
@@ -126,7 +126,7 @@ static int join(const char *members)
 	return err;
 }
 
-void worker_run(struct worker *self, struct workload *workload, const char *members,
+void worker_run(struct worker *self, const _Atomic int *wanted, const char *members,
 		int inherited)
 {
 	int state = WORKER_RUN;
@@ -135,7 +135,7 @@ void worker_run(struct worker *self, struct workload *workload, const char *memb
 	succeeds(join(members) == 0, "join");
 	for (int i = 0; i < SLOTS; i++)
 		open_slot(i);
-	while ((state = workload->wanted) != WORKER_EXIT) {
+	while ((state = *wanted) != WORKER_EXIT) {
 		me->state = state;
 		if (state == WORKER_REST) {
 			usleep(1000);

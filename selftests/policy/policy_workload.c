@@ -38,7 +38,7 @@ struct workload *workload_start(const char *members, const char *folder)
 			CPU_ZERO(&cpu);
 			CPU_SET(i % cpus, &cpu);
 			sched_setaffinity(0, sizeof(cpu), &cpu);
-			worker_run(worker, workload, members, inherited);
+			worker_run(worker, &workload->wanted, members, inherited);
 		}
 		close(inherited);
 	}
