@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What the bench measures from inside the kernel, and what it attaches. */
+/* The operations that are measured inside the kernel, and the programs attached. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
@@ -8,7 +8,7 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* bench.c sets type, flags and size of both before it loads them. */
+/* bench_attach.c sets type, flags and size of both before loading. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, KEYS);
@@ -16,19 +16,19 @@ struct {
 	__type(value, __u64);
 } target SEC(".maps"), copy SEC(".maps");
 
-__u32 target_id;	/* the map whose changes are counted */
-__u32 seen[KEYS];	/* how often each key of it was */
-__u32 failed;		/* operations and comparisons that went wrong */
-__u32 compared;		/* elements that were found equal */
+__u32 target_id;	/* count the changes of this map */
+__u32 seen[KEYS];	/* changes of each of its keys */
+__u32 failed;		/* operations and comparisons that failed */
+__u32 compared;		/* elements found equal */
 
-/* The round: one operation for each key. */
+/* A round: one operation for each key. */
 
 static long no_op(__u32 i, void *ctx)
 {
 	__u32 key = i;
 	__u64 value = i;
 
-	/* Stored all the same, as in the others. */
+	/* Have them stored all the same, as in the other loops. */
 	asm volatile("" : : "r"(&key), "r"(&value) : "memory");
 	return 0;
 }
@@ -70,7 +70,7 @@ int loop_delete(void *ctx)
 	return bpf_loop(KEYS, delete_one, NULL, 0) != KEYS;
 }
 
-/* What is attached: read the key of a change of the map and count it. */
+/* The attached programs read the key of a change to the map and count it. */
 
 static __always_inline void count(__u32 id, void *key)
 {
@@ -101,7 +101,7 @@ int BPF_KPROBE(on_kprobe, struct bpf_map *map, void *key)
 	return 0;
 }
 
-/* Without hooks: look through the whole map for what differs from a copy. */
+/* The way without hooks: compare the whole map with a copy. */
 SEC("iter/bpf_map_elem")
 int compare(struct bpf_iter__bpf_map_elem *ctx)
 {

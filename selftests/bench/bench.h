@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What bench.bpf.c and bench.c have in common. */
+/* What the BPF programs and the C files of the benchmark share. */
 #ifndef BENCH_H
 #define BENCH_H
 
-/* A power of two: the elements of a measured map, the operations of a round. */
+/* Elements of a measured map, and operations in a round; a power of two. */
 #define KEYS 256
 
 #endif /* BENCH_H */

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The rounds of the bench; see bench_rounds.h. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,7 +25,7 @@ void die(const char *format, ...)
 	exit(1);
 }
 
-/* Not the kernel's clocks: those are calibrated, and off by some parts per million. */
+/* Not the kernel's clocks: their calibration is off by some parts per million. */
 static __u64 now(void)
 {
 	struct timespec time;
@@ -85,7 +84,7 @@ static void run(struct bpf_program *program)
 		die("%s failed: %d, %u", bpf_program__name(program), err, opts.retval);
 }
 
-/* Not by libbpf: its wrappers are no part of the kernel's cost. */
+/* Not with libbpf, whose wrappers are no cost of the kernel. */
 static void call(const struct target *t, bool empty)
 {
 	union bpf_attr attr = { .map_fd = bpf_map__fd(t->skel->maps.target) };
@@ -105,7 +104,7 @@ static void call(const struct target *t, bool empty)
 	}
 }
 
-/* An operation for each key, or the same without the operation. */
+/* An operation for each key, or if `empty`, only the loop around it. */
 static __u64 operate(const struct target *t, bool empty)
 {
 	struct bpf_program *loop = empty ? t->skel->progs.loop_empty :
@@ -119,13 +118,13 @@ static __u64 operate(const struct target *t, bool empty)
 		call(t, empty);
 	spent = now() - begin;
 
-	/* Deleted elements are put back while nobody looks at the clock. */
+	/* Put deleted elements back, outside the measured time. */
 	if (t->op == DELETE && !empty)
 		run(t->skel->progs.loop_update);
 	return spent;
 }
 
-/* What one can do without hooks to see what changed. */
+/* How to find out without hooks what changed. */
 static __u64 iterate(const struct target *t)
 {
 	union bpf_iter_link_info info = {
