@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Programs that declare key and value of a change as pointers to their types. */
+/* Programs that declare the key and value as pointers to their own types. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -23,7 +23,7 @@ hash_map(headers, struct iphdr, __u64);
 
 struct seen update_seen, delete_seen;
 
-/* volatile: each field by a load of its own width. */
+/* volatile: load each field with its own width. */
 static __always_inline void read_fields(const volatile struct element *from,
 					struct element *to)
 {
@@ -87,7 +87,7 @@ SEE(fentry)
 SEE(fexit)
 SEE(fmod_ret)
 
-/* The signature that the review of 2021 asked for. */
+/* The signature that the review in 2021 asked for. */
 struct allow_reads_key__old {
 	__u32 pid;
 	int fd;
@@ -107,7 +107,7 @@ int BPF_PROG(copy_on_write__update, struct bpf_map *map,
 	return 0;
 }
 
-/* The bit fields stand in another order than in the kernel's struct. */
+/* The bit fields are in another order than in the kernel's struct. */
 struct iphdr___other_order {
 	__u8 version : 4;
 	__u8 ihl : 4;
@@ -124,91 +124,4 @@ int BPF_PROG(core_bit_fields, struct bpf_map *map,
 	version = BPF_CORE_READ_BITFIELD(key, version);
 	ihl = BPF_CORE_READ_BITFIELD(key, ihl);
 	return 0;
-}
-
-struct far_read far_reads[MAX_READS];
-volatile __u64 key_address;
-
-/* Addresses below 1 << 16 in `far_reads` are offsets from the key. */
-SEC("?fentry/bpf_map_trace_delete_elem")
-int BPF_PROG(read_far, struct bpf_map *map, char *key)
-{
-	if (map != (struct bpf_map *)&narrow)
-		return 0;
-	key_address = (__u64)key;
-	for (int i = 0; i < MAX_READS; i++) {
-		struct far_read *r = &far_reads[i];
-		char *at = key + (r->address - key_address);
-
-		r->loaded = *(volatile __u64 *)at;
-		r->probed = ~0ull;
-		r->error = bpf_probe_read_kernel(&r->probed, sizeof(r->probed), at);
-		r->loaded_again = *(volatile __u64 *)at;
-	}
-	return 0;
-}
-
-SEC("?fentry/bpf_map_trace_delete_elem")
-int BPF_PROG(read_beyond, struct bpf_map *map, char *key)
-{
-	if (map != (struct bpf_map *)&narrow)
-		return 0;
-	for (int i = 0; i < MAX_READS; i++) {
-		struct far_read *r = &far_reads[i];
-		char *at = key + r->address;
-
-		r->loaded = *(volatile __u64 *)at;
-		r->error = bpf_probe_read_kernel(&r->probed, sizeof(r->probed), at);
-		r->loaded_again = *(volatile __u64 *)at;
-	}
-	return 0;
-}
-
-/* All that follows is for the verifier to reject. */
-SEC("?fentry/bpf_map_trace_update_elem")
-int BPF_PROG(store_to_key, struct bpf_map *map, struct element *key)
-{
-	key->u32 = 1;
-	return 0;
-}
-
-SEC("?fexit/bpf_map_trace_update_elem")
-int BPF_PROG(store_to_value, struct bpf_map *map, void *key, struct element *value)
-{
-	value->u8 = 1;
-	return 0;
-}
-
-SEC("?fmod_ret/bpf_map_trace_delete_elem")
-int BPF_PROG(add_to_key, struct bpf_map *map, struct element *key)
-{
-	__sync_fetch_and_add(&key->u64, 1);
-	return 0;
-}
-
-SEC("?fentry/bpf_map_trace_delete_elem")
-int BPF_PROG(look_up_by_key, struct bpf_map *map, struct element *key)
-{
-	return bpf_map_lookup_elem(&target, key) != NULL;
-}
-
-SEC("?fentry/bpf_map_trace_update_elem")
-int BPF_PROG(store_value, struct bpf_map *map, void *key, __u64 *value)
-{
-	__u64 own_key = 1;
-
-	return bpf_map_update_elem(&narrow, &own_key, value, BPF_ANY);
-}
-
-/* Other functions' pointers to void stay scalars. */
-SEC("?fentry/kfree")
-int BPF_PROG(kfree_typed, struct element *object)
-{
-	return object->u32;
-}
-
-SEC("?fexit/htab_map_delete_elem")
-int BPF_PROG(map_function_typed, struct bpf_map *map, struct element *key)
-{
-	return key->u32;
 }

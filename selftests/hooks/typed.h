@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What typed.bpf.c and typed.c have in common. */
+/* What the typed tests and their BPF programs share. */
 #ifndef TYPED_H
 #define TYPED_H
 
-/* A field of each width, nested ones, arrays and bit fields. */
+/* Fields of every width, nested structs, arrays and bit fields. */
 struct element {
 	__u8 u8;
 	__s8 s8;
@@ -26,24 +26,13 @@ struct element {
 	__u32 high : 16;
 };
 
-/* What a program read, and the signed fields once more, as wide as can be. */
+/* What a program read, and the signed fields again, sign-extended. */
 struct seen {
 	__u32 runs;
 	__u32 other_size;
 	struct element key;
 	struct element value;
 	__s64 wide[4];
-};
-
-#define MAX_READS 16
-
-/* One load through the key at an address or offset, and the same by helper. */
-struct far_read {
-	__u64 address;
-	__u64 loaded;
-	__u64 probed;
-	__u64 loaded_again;
-	__s64 error;
 };
 
 #endif /* TYPED_H */
