@@ -10,7 +10,7 @@
 #include <bpf/libbpf.h>
 #include "kselftest_harness.h"
 
-#define SECONDS 240	/* timeout of a long test: a loaded host emulates slowly */
+#define SECONDS 240	/* timeout of long tests: emulation on a loaded host is slow */
 
 /* A map type with its flags, and what follows from them. */
 struct map_kind {

@@ -101,7 +101,7 @@ int BPF_KPROBE(on_kprobe, struct bpf_map *map, void *key)
 	return 0;
 }
 
-/* The way without hooks: compare the whole map with a copy. */
+/* Without hooks, find what changed: compare the whole map with a copy. */
 SEC("iter/bpf_map_elem")
 int compare(struct bpf_iter__bpf_map_elem *ctx)
 {

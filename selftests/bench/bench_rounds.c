@@ -84,7 +84,7 @@ static void run(struct bpf_program *program)
 		die("%s failed: %d, %u", bpf_program__name(program), err, opts.retval);
 }
 
-/* Not with libbpf, whose wrappers are no cost of the kernel. */
+/* Raw system calls: libbpf's wrappers are not part of the kernel's cost. */
 static void call(const struct target *t, bool empty)
 {
 	union bpf_attr attr = { .map_fd = bpf_map__fd(t->skel->maps.target) };
@@ -124,7 +124,7 @@ static __u64 operate(const struct target *t, bool empty)
 	return spent;
 }
 
-/* How to find out without hooks what changed. */
+/* Without hooks: what it takes to find out what changed. */
 static __u64 iterate(const struct target *t)
 {
 	union bpf_iter_link_info info = {

@@ -22,7 +22,7 @@ struct target {
 	bool iterate;		/* compare it with its copy instead */
 };
 
-/* Print an error about the thing that die_about names, and exit with status 1. */
+/* Print an error about what die_about names, and exit with status 1. */
 extern char die_about[96];
 void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...);
 

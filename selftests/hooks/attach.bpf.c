@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Sleepable programs, which must be refused on both hooks; and kprobes on them. */
+/* Sleepable programs, which both hooks must refuse, and kprobes. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -7,7 +7,7 @@
 char LICENSE[] SEC("license") = "GPL";
 
 #define SLEEPABLE(via, hook)						\
-	SEC(#via ".s/bpf_map_trace_" #hook "_elem")			\
+	SEC("?" #via ".s/bpf_map_trace_" #hook "_elem")			\
 	int BPF_PROG(via##_##hook, struct bpf_map *map, void *key)	\
 	{								\
 		return 0;						\

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Which programs may attach, one by one and together, and what detaching does. */
+/* Which programs can attach, alone and together, and what detaching does. */
 #include "attach.skel.h"
 #include "expect.h"
 
@@ -27,7 +27,7 @@ FIXTURE_TEARDOWN(attach)
 	traced_close(&self->t);
 }
 
-/* An update and, where the map knows it, a deletion; both reported. */
+/* An update and, where the map supports it, a deletion: both are reported. */
 static void change(struct __test_metadata *_metadata, struct traced *t,
 		   const struct map_kind *kind, unsigned int via)
 {
@@ -63,7 +63,7 @@ ATTACH_TO(lru_hash, BPF_MAP_TYPE_LRU_HASH, .lru = true)
 ATTACH_TO(lru_percpu_hash, BPF_MAP_TYPE_LRU_PERCPU_HASH, .percpu = true,
 	  .lru = true)
 
-/* Two sets of programs on the hooks of one map; one goes, the other stays. */
+/* Two sets of programs watch one map; one detaches, the other goes on. */
 TEST_F(attach, detach)
 {
 	const struct map_kind kind = { BPF_MAP_TYPE_HASH };
@@ -97,19 +97,17 @@ TEST_F(attach, detach)
 	recorder__destroy(second);
 }
 
-/* The hooks are called even if no BPF program is attached: kprobes see it. */
+/* The hooks are called even with no trampoline attached: kprobes see the calls. */
 TEST(kprobes_alone)
 {
 	const struct map_kind kind = { BPF_MAP_TYPE_HASH };
 	struct values value = make_values(2, 1);
 	struct attach *skel = attach__open();
-	struct bpf_program *prog;
 	struct traced t = {};
 
 	ASSERT_NE(NULL, skel);
-	bpf_object__for_each_program(prog, skel->obj)
-		bpf_program__set_autoload(prog, bpf_program__type(prog) ==
-						BPF_PROG_TYPE_KPROBE);
+	bpf_program__set_autoload(skel->progs.kprobe_update, true);
+	bpf_program__set_autoload(skel->progs.kprobe_delete, true);
 	ASSERT_EQ(0, attach__load(skel));
 	ASSERT_EQ(0, attach__attach(skel));
 	traced_open(_metadata, &t, &kind, 0);
@@ -121,7 +119,7 @@ TEST(kprobes_alone)
 	traced_close(&t);
 }
 
-/* One sleepable program after the other: the verifier names the reason. */
+/* One program at a time: the verifier refuses it and says why. */
 static void expect_refused(struct __test_metadata *_metadata, const char *name)
 {
 	struct attach *skel = attach__open();
@@ -129,10 +127,7 @@ static void expect_refused(struct __test_metadata *_metadata, const char *name)
 	char log[4096] = "";
 
 	ASSERT_NE(NULL, skel);
-	bpf_object__for_each_program(prog, skel->obj)
-		bpf_program__set_autoload(prog, !strcmp(name,
-						bpf_program__name(prog)));
-	prog = bpf_object__find_program_by_name(skel->obj, name);
+	prog = choose_program(_metadata, skel->obj, name);
 	bpf_program__set_log_buf(prog, log, sizeof(log));
 	EXPECT_EQ(-EINVAL, attach__load(skel)) TH_LOG("%s", name);
 	EXPECT_NE(NULL, strstr(log, "is not sleepable"))

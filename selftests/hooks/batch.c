@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Batches: each element is reported once, as if it came alone. */
+/* Batches: each element is reported once, as if it were changed alone. */
 #include "expect.h"
 
 #define COUNT 4
@@ -42,7 +42,7 @@ static void fill(struct __test_metadata *_metadata, FIXTURE_DATA(batch) *self)
 	traced_forget(&self->t);
 }
 
-/* One batch of COUNT elements; a map may take them in any order. */
+/* Update COUNT elements in one batch; the reports may come in any order. */
 static void update(struct __test_metadata *_metadata, FIXTURE_DATA(batch) *self,
 		   __u64 flags, __u32 generation,
 		   struct values (*now)(__u32 key, __u32 generation))
@@ -51,7 +51,7 @@ static void update(struct __test_metadata *_metadata, FIXTURE_DATA(batch) *self,
 	bool one = !self->t.kind->percpu ||
 		   (flags & (BPF_F_CPU | BPF_F_ALL_CPUS));
 	__u32 count = COUNT, n = one ? 1 : self->t.nr_cpus;
-	/* A batch has its values of one CPU unpadded, all CPUs' padded. */
+	/* A batch of single values is not padded, one with values for all CPUs is. */
 	__u32 stride = one ? sizeof(struct elem_value) : VALUE_STRIDE;
 	struct values values, old, content;
 
@@ -121,8 +121,8 @@ TEST_F(batch, delete)
 }
 
 /*
- * The exception of the contract: reported after the element is unlinked, so
- * a lookup misses it, and before it is freed, so it still counts.
+ * The documented exception: an element is reported after it is unlinked, so a
+ * lookup does not find it, but before it is freed, so it still counts.
  */
 TEST_F(batch, lookup_and_delete)
 {
@@ -149,18 +149,18 @@ TEST_F(batch, lookup_and_delete)
 	}
 	for (__u32 i = 0; i < self->t.skel->bss->n_events; i++) {
 		EXPECT_EQ(elem_count[events[i].via]--, events[i].elem_count)
-			TH_LOG("report %u: was its element freed before?", i);
+			TH_LOG("report %u: was its element already freed?", i);
 	}
 }
 
-/* A batch that ends early has reported what it tried, and nothing after it. */
+/* A batch that fails early reports what it tried, and nothing after that. */
 TEST_F(batch, update_stops_at_failure)
 {
 	__u32 keys[] = { 0, 1, 99, 2 }, count = COUNT;
 	bool fails = !variant->kind.lru;
 	struct values values;
 
-	/* Full, so that a new key fails; an LRU map evicts for it. */
+	/* Fill the map, so that a new key fails; an LRU map evicts to make room. */
 	for (__u32 key = 0; key < MAX_ENTRIES; key++) {
 		values = make_values(key, 1);
 		ASSERT_EQ(0, traced_put(&self->t, FROM_SYSCALL, key, &values, 0));
@@ -170,7 +170,7 @@ TEST_F(batch, update_stops_at_failure)
 		  bpf_map_update_batch(self->t.fd, keys, self->values, &count,
 				       NULL));
 	EXPECT_EQ(fails ? 2 : COUNT, count);
-	/* An index beyond the array is invalid; a full hash fails later. */
+	/* An index beyond the end is invalid; a full hash fails after the report. */
 	expect_reports(_metadata, &self->t, variant->kind.array ? 2 :
 		       variant->kind.lru ? COUNT : 3);
 }

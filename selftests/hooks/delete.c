@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* One deletion, and lookup-and-delete, which is a deletion too. */
+/* Deletions of one element, with and without a lookup. */
 #include "expect.h"
 
 FIXTURE(delete)
@@ -41,7 +41,7 @@ static int lookup_and_delete(struct traced *t, __u32 key, __u64 flags,
 	return err;
 }
 
-/* Expect one report, made while the element was there (or was missing). */
+/* Expect one report, made when key 2 still existed, or any other key did not. */
 static void expect_deletion(struct __test_metadata *_metadata,
 			    FIXTURE_DATA(delete) *self, __u32 key)
 {
@@ -51,7 +51,7 @@ static void expect_deletion(struct __test_metadata *_metadata,
 	expect_content(_metadata, &self->t, key, NULL);
 }
 
-/* Arrays do not know the operation: nothing happens, nothing is reported. */
+/* Arrays do not support the operation: nothing happens, nothing is reported. */
 static void expect_nothing(struct __test_metadata *_metadata,
 			   FIXTURE_DATA(delete) *self)
 {

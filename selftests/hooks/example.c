@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The example of Documentation/bpf/map_tracing.rst, which the Makefile cuts out. */
+/* The example in Documentation/bpf/map_tracing.rst; the Makefile cuts it out. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "kselftest_harness.h"

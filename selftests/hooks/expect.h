@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What a test expects of the recorder and of the traced map. */
+/* Expectations about the recorder's events and the traced map's content. */
 #ifndef EXPECT_H
 #define EXPECT_H
 
@@ -45,10 +45,10 @@ static inline void expect_event(struct __test_metadata *_metadata, struct traced
 }
 
 /*
- * Expect one report of this operation by each attached program, on nothing
- * but this map, and made while the map held `old` (NULL: no such element).
- * `values` is what the hook was given; NULL for a deletion. `elem_count` is
- * the number of elements at that time, or -1 where it does not matter.
+ * Expect each attached program to have reported this operation once, on this map,
+ * at a time when the map held `old` (NULL: no such element). `values` is what the
+ * hook must have been given, NULL for a deletion; `elem_count` how many elements
+ * the map must have had then, -1 if it does not matter.
  */
 static inline void expect_reported(struct __test_metadata *_metadata, struct traced *t,
 		     enum hook hook, __u32 key, __u64 flags,
@@ -85,7 +85,7 @@ static inline void expect_reports(struct __test_metadata *_metadata, struct trac
 		       __builtin_popcount(t->via), operations);
 }
 
-/* Expect the element to hold these values; NULL: not to be there. */
+/* Expect the element to hold these values; NULL: not to exist. */
 static inline void expect_content(struct __test_metadata *_metadata, struct traced *t,
 		    __u32 key, const struct values *values)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Changes made from the callback of bpf_for_each_map_elem(). */
+/* Changes from the callback of bpf_for_each_map_elem(). */
 #include "expect.h"
 
 FIXTURE(for_each)
@@ -48,7 +48,7 @@ TEST_F(for_each, update)
 	expect_content(_metadata, t, 2, &now);
 }
 
-/* The key lies in the element that goes away: the hook still reads it. */
+/* The key lies in the element that is deleted: the hook can still read it. */
 TEST_F(for_each, delete)
 {
 	struct op op = { .key = 2 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Small things that the tests of the hooks share. */
+/* What most tests of the hooks share. */
 #ifndef HOOK_TEST_H
 #define HOOK_TEST_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A map whose values hold a lock, a recorder, and programs that change it. */
+/* A map with locks in its values, programs that record its changes, and one that makes them. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -11,7 +11,7 @@ struct locked_value {
 	__u32 number;
 };
 
-/* The tests set type and flags before they load it. */
+/* The tests set type and flags before loading. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16);
@@ -22,7 +22,7 @@ struct {
 __u64 updates, deletions, flags;
 __u32 key_seen, number_seen, number_before;
 
-/* For op_update: what to write, and what came of it. */
+/* Arguments and result of op_update. */
 __u32 op_key, op_number;
 __u64 op_flags;
 long op_result;

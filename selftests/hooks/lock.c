@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * BPF_F_LOCK: in-place updates under the lock in the value are reported too.
- * LRU and per-CPU maps know no such lock; update.c sees them refuse the flag.
+ * BPF_F_LOCK: updates in place, under the lock in the value, are reported, too. LRU
+ * and per-CPU maps do not support such locks; update.c has them refuse the flag.
  */
 #include "hook_test.h"
 #include "lock.skel.h"
@@ -76,7 +76,7 @@ FIXTURE_TEARDOWN(lock)
 	lock__destroy(self->skel);
 }
 
-/* One report with these flags, made before anything changed. */
+/* Expect one report with these flags, made before anything changed. */
 static void update(struct __test_metadata *_metadata, FIXTURE_DATA(lock) *self,
 		   __u32 key, __u64 flags, int error)
 {
@@ -106,7 +106,7 @@ TEST_F(lock, create)
 	update(_metadata, self, 3, BPF_F_LOCK, 0);
 }
 
-/* An array rejects BPF_NOEXIST; a hash looks first, after the report. */
+/* An array rejects BPF_NOEXIST at once; a hash map looks, after the report. */
 TEST_F(lock, existing_noexist)
 {
 	if (!variant->kind.array) {

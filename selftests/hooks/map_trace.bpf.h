@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For programs on the map trace hooks, which see the changes of all maps: the
- * key, and the value, as a pointer to a type of the program's own, or NULL where
- * those of that map have another size. The verifier does not check this.
+ * Programs on the map trace hooks see the changes of all maps. These macros return
+ * the key or the value as a pointer to a type of the program's own, or NULL if keys
+ * or values of that map have another size. The verifier does not check the size.
  *
- * The value of a per-CPU map is one of several where map_flags say so; each has
- * the size of the type, rounded up to 8 bytes.
+ * For a per-CPU map, map_flags tell whether there is one value or one for each CPU;
+ * each of them takes up the size of the type, rounded up to 8 bytes.
  */
 #ifndef MAP_TRACE_BPF_H
 #define MAP_TRACE_BPF_H

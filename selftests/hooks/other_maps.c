@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Maps of other types are not reported, and a mapped array is not either. */
+/* Changes of other map types are not reported, nor are stores to a mapped array. */
 #include <sys/mman.h>
 #include <unistd.h>
 #include "silent.h"
@@ -39,7 +39,7 @@ FIXTURE_TEARDOWN(other_type)
 	silent__destroy(self->w.skel);
 }
 
-/* Maps of maps: neither updates nor deletions, by any way, are reported. */
+/* For maps of maps, neither updates nor deletions of any kind are reported. */
 TEST_F(other_type, changes)
 {
 	int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "inner", 4, 8, 1, NULL);
@@ -73,7 +73,7 @@ TEST_F(other_type, changes)
 	expect_counts(_metadata, &self->w, 0, 0);
 }
 
-/* Not another type, but the one way to a traced array past the kernel's code. */
+/* Not another type, but the one way to change a traced array behind the kernel's back. */
 TEST(mmap_store)
 {
 	const struct map_kind kind = { BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE };

@@ -9,7 +9,7 @@ char LICENSE[] SEC("license") = "GPL";
 
 extern s64 bpf_map_sum_elem_count(const struct bpf_map *map) __ksym;
 
-/* The tests set type, flags and size before they load it. */
+/* The tests set type, flags and size before loading. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16);
@@ -23,7 +23,7 @@ const volatile __u32 nr_cpus = 1;
 __u32 target_id;
 int veto_update, veto_delete;
 
-/* Plain stores: recording must not change a traced map. */
+/* Filled by plain stores: recording must not change a map itself. */
 struct event events[MAX_EVENTS];
 __u32 n_events;
 
@@ -147,7 +147,7 @@ int op_delete(struct op *op)
 	return 0;
 }
 
-/* The key that a callback passes on points into the element itself. */
+/* The callback passes on a key that lies in the element itself. */
 static long update_one(struct bpf_map *map, __u32 *key,
 		       struct elem_value *value, struct op *op)
 {

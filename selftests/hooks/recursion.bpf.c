@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Programs that change traced maps from the hooks they are attached to. */
+/* Programs that change traced maps from the hooks that they are attached to. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* The tests set type and flags before they load it. */
+/* The tests set type and flags before loading. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16);
@@ -45,7 +45,7 @@ int BPF_PROG(own_delete, struct bpf_map *map)
 	return 0;
 }
 
-/* From one map to the other, and back: a circle of two programs. */
+/* From one map to the other and back: two programs in a circle. */
 SEC("fentry/bpf_map_trace_update_elem")
 int BPF_PROG(there, struct bpf_map *map)
 {
@@ -66,7 +66,7 @@ int BPF_PROG(back, struct bpf_map *map)
 	return 0;
 }
 
-/* Changes nothing, so that no nested run of it is skipped. */
+/* Changes nothing, so it is never skipped. */
 SEC("fentry/bpf_map_trace_update_elem")
 int BPF_PROG(watch_other, struct bpf_map *map)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A program that changes a traced map from a hook ends, and is counted. */
+/* Programs that change a traced map from a hook: the recursion ends and is counted. */
 #include "hook_test.h"
 #include "recursion.skel.h"
 
@@ -81,7 +81,7 @@ TEST_F(recursion, delete_own_map)
 	EXPECT_EQ(1, misses(skel->progs.own_delete));
 }
 
-/* The nested run is skipped for the program that is running, for no other. */
+/* Only the program that is already running is skipped in the nested call. */
 TEST_F(recursion, update_other_map)
 {
 	struct recursion *skel = self->skel;

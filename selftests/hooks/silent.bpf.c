@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A count of all reports of one map, and programs that store into a map. */
+/* Counts the reports of one map, and stores into a map in ways not reported. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* The tests set type and flags before they load it. */
+/* The tests set type and flags before loading. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16);
@@ -14,11 +14,11 @@ struct {
 	__type(value, __u64);
 } stored SEC(".maps");
 
-/* By id and not by pointer: the programs must not keep the map alive. */
+/* By id, not by pointer: the programs must not keep the map alive. */
 __u32 watched_id;
 __u64 updates, deletions;
 
-/* Value to store; what the element held is the proof that it was stored. */
+/* The value to store. */
 __u64 number;
 
 SEC("fentry/bpf_map_trace_update_elem")

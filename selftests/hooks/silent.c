@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What is not reported: each kind of change that the hooks cannot see. */
+/* Changes that the hooks cannot see, and so do not report. */
 #include <unistd.h>
 #include "silent.h"
 
@@ -71,14 +71,14 @@ TEST_F(silent, store_by_iterator)
 		;
 	close(fd);
 	bpf_link__destroy(link);
-	/* Of a per-CPU map, an iterator hands out a copy. */
+	/* For a per-CPU map, the iterator passes a copy. */
 	EXPECT_EQ(!variant->kind.percpu, holds_number(self->w.fd, 2, 77));
 	expect_counts(_metadata, &self->w, 1, 0);
 }
 
 /*
- * Far more keys than room. An LRU map evicts, others refuse: every update is
- * reported (but of indices that an array does not have), no eviction is.
+ * Many more keys than there is room for: an LRU map evicts, the others refuse. All
+ * updates are reported, except of indices beyond an array's end; evictions are not.
  */
 TEST_F(silent, eviction)
 {
@@ -96,7 +96,7 @@ TEST_F(silent, eviction)
 		      1 + (variant->kind.array ? MAX_ENTRIES : 200), 0);
 }
 
-/* The map goes away with its elements; no deletion is reported. */
+/* A map is freed with its elements: no deletion is reported. */
 TEST_F(silent, free)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = variant->kind.flags);
@@ -119,7 +119,7 @@ TEST_F(silent, free)
 		usleep(10000);
 	}
 	EXPECT_EQ(-ENOENT, fd) TH_LOG("the map is still there");
-	usleep(200000);		/* freed by a worker, after a grace period */
+	usleep(200000);		/* a worker frees it after a grace period */
 	expect_counts(_metadata, &self->w, 5, 0);
 }
 

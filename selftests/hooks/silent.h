@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A map and the count of its reports, for the tests of what is not reported. */
+/* A map whose reports are counted, for the tests of what is not reported. */
 #ifndef SILENT_H
 #define SILENT_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The traced map and its recorder, for the C tests: open a map of each kind,
- * change it from a system call or a program. All of it is inline, because
- * kselftest_harness.h allows a program one source file.
+ * The traced map and its recorder: open a map of any kind, change it from a system
+ * call or from a program. All of this is inline, because kselftest_harness.h can
+ * only be used in one source file of a program.
  */
 #ifndef TRACED_H
 #define TRACED_H
@@ -23,15 +23,15 @@ struct traced {
 	unsigned int via;	/* bit mask of VIA() */
 	int fd;
 	int nr_cpus;
-	int cpu;		/* where the test runs: the last one */
+	int cpu;		/* where the test runs: the last CPU */
 };
 
-/* The values of one element, a CPU each; maps of one value use the first. */
+/* The values of one element, one for each CPU; only the first unless per-CPU. */
 struct values {
 	struct elem_value on[MAX_CPUS];
 };
 
-/* Whether an update with these flags brings one value, or one for each CPU. */
+/* Does an update with these flags pass one value, or one for each CPU? */
 static inline bool one_value(const struct traced *t, __u64 flags)
 {
 	return !t->kind->percpu || (flags & (BPF_F_CPU | BPF_F_ALL_CPUS));
@@ -59,7 +59,7 @@ static inline void traced_open(struct __test_metadata *_metadata, struct traced 
 	ASSERT_LT(1, t->nr_cpus) TH_LOG("the guest needs two CPUs");
 	ASSERT_GE(MAX_CPUS, t->nr_cpus);
 
-	/* Not CPU 0, so that a CPU number that is always 0 shows. */
+	/* Not CPU 0, to catch a CPU number that is always 0. */
 	t->cpu = t->nr_cpus - 1;
 	CPU_ZERO(&cpus);
 	CPU_SET(t->cpu, &cpus);
@@ -162,7 +162,7 @@ static inline int traced_get(struct traced *t, __u32 key, struct values *values)
 	return err;
 }
 
-/* The flags that the hook has to show for an update made with these. */
+/* The flags that the hook must get for an update with these flags. */
 static inline __u64 flags_in_hook(const struct traced *t, enum from from, __u64 flags)
 {
 	if (t->kind->percpu && from == FROM_PROG)

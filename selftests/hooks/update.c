@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* One update: each flag, from a system call and from a program. */
+/* Updates of one element, with every flag, from a system call and from a program. */
 #include "expect.h"
 
 FIXTURE(update)
 {
 	struct traced t;
 	struct values zero, old, new;
-	const struct values *before;	/* key 3, never written by the setup */
+	const struct values *before;	/* of key 3, which the setup does not write */
 };
 
 FIXTURE_VARIANT(update)
@@ -31,7 +31,7 @@ FIXTURE_TEARDOWN(update)
 	traced_close(&self->t);
 }
 
-/* What the map holds after an update: a program writes its own CPU's value. */
+/* What the map holds after an update; a program only writes its own CPU's value. */
 static struct values after(const struct traced *t, enum from from,
 			   const struct values *old, const struct values *new)
 {
@@ -60,7 +60,7 @@ static void succeed(struct __test_metadata *_metadata,
 	expect_content(_metadata, t, key, &now);
 }
 
-/* Refused for what the map holds: reported, since the hook comes before. */
+/* Fails because of what the map holds: reported, as the hook comes before that. */
 static void fail(struct __test_metadata *_metadata, FIXTURE_DATA(update) *self,
 		 enum from from, __u32 key, __u64 flags, int error)
 {
@@ -74,7 +74,7 @@ static void fail(struct __test_metadata *_metadata, FIXTURE_DATA(update) *self,
 	expect_content(_metadata, t, key, old);
 }
 
-/* Invalid arguments: refused and not reported. */
+/* Rejected for invalid arguments: not reported. */
 static void reject(struct __test_metadata *_metadata, FIXTURE_DATA(update) *self,
 		   enum from from, __u32 key, __u64 flags, int error)
 {
@@ -99,7 +99,7 @@ FROM_BOTH(replace_any, succeed(_metadata, self, from, 2, BPF_ANY))
 FROM_BOTH(replace_exist, succeed(_metadata, self, from, 2, BPF_EXIST))
 FROM_BOTH(create_any, succeed(_metadata, self, from, 3, BPF_ANY))
 
-/* An array holds all its elements: BPF_NOEXIST cannot be valid. */
+/* All elements of an array exist, so BPF_NOEXIST is never valid. */
 FROM_BOTH(create_noexist, ({
 	if (variant->kind.array)
 		reject(_metadata, self, from, 3, BPF_NOEXIST, -EEXIST);
@@ -125,14 +125,14 @@ FROM_BOTH(unknown_flags, reject(_metadata, self, from, 2, 64, -EINVAL))
 FROM_BOTH(lock_without_lock,
 	  reject(_metadata, self, from, 2, BPF_F_LOCK, -EINVAL))
 
-/* A program cannot name a CPU; a map of one value has none to name. */
+/* A program cannot choose a CPU. */
 TEST_F(update, prog_cpu_flags)
 {
 	reject(_metadata, self, FROM_PROG, 2, BPF_F_CPU, -EINVAL);
 	reject(_metadata, self, FROM_PROG, 2, BPF_F_ALL_CPUS, -EINVAL);
 }
 
-/* To one CPU or to all: a system call brings one value, and the hook is told. */
+/* A system call writes one value to one CPU or to all; the flags tell the hook. */
 static void spread(struct __test_metadata *_metadata, FIXTURE_DATA(update) *self,
 		   __u64 flags, struct values now)
 {
@@ -167,7 +167,7 @@ TEST_F(update, syscall_no_such_cpu)
 	       variant->kind.percpu ? -ERANGE : -EINVAL);
 }
 
-/* An array has no element beyond its end; that is an invalid argument. */
+/* For an array, an index beyond its end is an invalid argument. */
 static void add_to_full(struct __test_metadata *_metadata,
 			FIXTURE_DATA(update) *self, enum from from)
 {

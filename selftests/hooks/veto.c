@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* An fmod_ret program stops an operation: the map stays, the caller learns. */
+/* An fmod_ret program stops an operation: the map is unchanged, the caller is told. */
 #include "expect.h"
 
 FIXTURE(veto)
@@ -29,7 +29,7 @@ FIXTURE_TEARDOWN(veto)
 	traced_close(&self->t);
 }
 
-/* What a program returns, and what the caller of the operation gets. */
+/* What the program returns, and what the caller gets. */
 static const struct {
 	int veto;
 	int error;
@@ -63,7 +63,7 @@ static void veto_update(struct __test_metadata *_metadata,
 		expect_content(_metadata, t, 2, &self->old);
 		expect_content(_metadata, t, 3, missing);
 	}
-	/* and without a veto the same operation takes place */
+	/* Without the veto, the same operation succeeds. */
 	t->skel->bss->veto_update = 0;
 	EXPECT_EQ(0, traced_put(t, FROM_SYSCALL, 2, &self->new, 0));
 	expect_content(_metadata, t, 2, &self->new);
@@ -96,7 +96,7 @@ static void veto_delete(struct __test_metadata *_metadata,
 	expect_content(_metadata, t, 2, NULL);
 }
 
-/* Arrays have no deletion to stop: their own error comes, unasked programs. */
+/* Arrays support no deletion: they return their own error and do not call the hook. */
 static void array_delete(struct __test_metadata *_metadata,
 			 FIXTURE_DATA(veto) *self, int error,
 			 int (*delete)(struct traced *))
@@ -137,7 +137,7 @@ VETO_DELETE(syscall_delete, -EINVAL)
 VETO_DELETE(prog_delete, -EINVAL)
 VETO_DELETE(lookup_and_delete, -ENOTSUPP_KERNEL)
 
-/* Element by element: the first veto ends the batch. */
+/* The first veto ends the batch. */
 TEST_F(veto, update_batch)
 {
 	__u32 keys[] = { 2, 3 }, count = 2;
@@ -151,7 +151,7 @@ TEST_F(veto, update_batch)
 	expect_content(_metadata, &self->t, 2, &self->old);
 }
 
-/* Too late to stop: the element is unlinked when the hook runs. */
+/* Too late for a veto: the element is already unlinked when the hook runs. */
 TEST_F(veto, lookup_and_delete_batch)
 {
 	char values[MAX_ENTRIES * MAX_CPUS * VALUE_STRIDE];

@@ -38,7 +38,7 @@ TEST_F_TIMEOUT(policy, upgrades, SECONDS)
 	expect_unharmed(_metadata, self);
 }
 
-/* The counterpart without the library: the losses of a bulk copy show. */
+/* Without the library: a bulk copy loses changes, and the judge notices. */
 TEST_F(policy, naive_copy)
 {
 	struct verdict v;

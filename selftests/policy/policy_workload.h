@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The workers as one. */
+/* All workers together. */
 #ifndef POLICY_WORKLOAD_H
 #define POLICY_WORKLOAD_H
 

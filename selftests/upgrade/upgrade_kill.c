@@ -34,7 +34,7 @@ static int programs_left(void)
 	       programs_named("new_event");
 }
 
-/* Go as far as the last moment before the switch, then wait for the signal. */
+/* Get as far as the last moment before the switch, then wait for the signal. */
 static int wait_for_the_end(void *ctx)
 {
 	return pause();
@@ -65,7 +65,7 @@ static void start_and_kill(struct __test_metadata *_metadata, struct run *run,
 	usleep(ms * 1000);
 	EXPECT_EQ(0, kill(child, SIGKILL));
 	EXPECT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status)) TH_LOG("it was not killed but ended");
+	EXPECT_TRUE(WIFSIGNALED(status)) TH_LOG("it ended before it was killed");
 	/* The kernel frees what a killed process held some time later. */
 	for (int i = 0; i < 500 && programs_left(); i++)
 		usleep(10000);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Upgrades without the library, under the load of upgrade_load.c, lose changes, and
- * the judge notices. Otherwise its finding nothing with the library would prove
+ * the judge notices. If it did not, a clean verdict with the library would prove
  * nothing.
  */
 #include "upgrade_run.h"

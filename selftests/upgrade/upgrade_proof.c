@@ -42,7 +42,7 @@ TEST_F(small, proof_fails)
 		EXPECT_EQ(1, r->resurrected);
 		if (again)
 			break;
-		/* Asked again, the library says so again. */
+		/* Asked again, the library reports the same. */
 		upgrade_close(self->upgrade);
 		ASSERT_EQ(0, open_new(self, 2 * ENTRIES));
 		bpf_object__for_each_map(map, self->skel->obj)
