@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Distinct keys, in the order they came; a hash table of indices finds them. */
+/* Distinct keys in the order of insertion, found by a hash table of indices. */
 #ifndef KEYSET_H
 #define KEYSET_H
 
@@ -12,10 +12,10 @@ struct keyset {
 	__u32 *slots;		/* index + 1; 2 * capacity of them */
 };
 
-/* Add a key that is not there yet. 0 or -ENOMEM. */
+/* Add a key unless it is already there. 0 or -ENOMEM. */
 int keyset_add(struct keyset *set, const void *key);
 
-/* Remove all keys; keyset_free() gives back the memory as well. */
+/* Remove all keys; keyset_free() frees the memory as well. */
 void keyset_clear(struct keyset *set);
 void keyset_free(struct keyset *set);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What upgrade.bpf.h and upgrade.c have in common. */
+/* What upgrade.bpf.h and upgrade.c share. */
 #ifndef UPGRADE_STATE_H
 #define UPGRADE_STATE_H
 
@@ -7,11 +7,11 @@
 #include <linux/types.h>
 #endif
 
-/* Only ever goes up. See README.md for what each phase promises. */
+/* Only ever increases. README.md says what each phase guarantees. */
 enum upgrade_phase {
 	UPGRADE_NONE,		/* no upgrade: the new version is the only one */
 	UPGRADE_WATCHING,	/* the old version is in charge */
-	UPGRADE_SWITCHED,	/* the new one is; what it touches is copied first */
+	UPGRADE_SWITCHED,	/* the new one is; it copies what it touches first */
 	UPGRADE_SETTLED,	/* the new map is complete; the proof runs */
 	UPGRADE_DONE,
 };
@@ -19,18 +19,18 @@ enum upgrade_phase {
 /* Why an element of the new map is compared with the old map's. */
 enum upgrade_pass {
 	UPGRADE_COPY,		/* bulk copy */
-	UPGRADE_RECONCILE,	/* reported, before the switch */
+	UPGRADE_RECONCILE,	/* its key was reported, before the switch */
 	UPGRADE_REFRESH,	/* the new version is about to touch it */
-	UPGRADE_MARKED,		/* the old map is frozen: reported before that */
-	UPGRADE_FULL,		/* frozen: all keys of either map */
+	UPGRADE_MARKED,		/* old map frozen: its key was reported before that */
+	UPGRADE_FULL,		/* old map frozen: all keys of both maps */
 	UPGRADE_CHECK,		/* proof: count differences, change nothing */
-	UPGRADE_CHECK_GONE,	/* proof: only for keys that the old map lacks */
+	UPGRADE_CHECK_GONE,	/* proof: the same, for keys not in the old map */
 	UPGRADE_PASSES,
 };
 
 #define UPGRADE_NAME_LEN 64
 #define UPGRADE_STRIPES 64
-#define UPGRADE_BATCH 512	/* keys that one run of upgrade_batch takes */
+#define UPGRADE_BATCH 512	/* keys per run of upgrade_batch */
 
 /* Read-only once the object is loaded. */
 struct upgrade_config {
@@ -40,9 +40,9 @@ struct upgrade_config {
 	__u32 old_value_size;
 	__u32 new_key_size;
 	__u32 new_value_size;
-	__u32 nr_cpus;		/* possible ones */
-	__u8 enabled;		/* by upgrade_open(); without, all of it is dead code */
-	__u8 percpu;		/* both maps are */
+	__u32 nr_cpus;		/* possible CPUs */
+	__u8 enabled;		/* set by upgrade_open(); otherwise, all is dead code */
+	__u8 percpu;		/* both maps are per-CPU */
 };
 
 struct upgrade_state {
@@ -51,16 +51,16 @@ struct upgrade_state {
 	__u32 batch;		/* keys in upgrade_keys */
 
 	__u64 reported;		/* changes of the old map */
-	__u64 unmarked;		/* of these, those the ring had no room for */
-	__u64 unlisted;		/* keys created that the ring had no room for */
+	__u64 unmarked;		/* of these, reports that found the ring full */
+	__u64 unlisted;		/* keys created that found the other ring full */
 	__u64 lock_failures;
-	__u64 own_failures;	/* no room in upgrade_owned */
+	__u64 own_failures;	/* upgrade_owned was full */
 	__u64 write_errors;	/* the new map refused an element */
 
 	__u64 keys;		/* seen by this run of upgrade_copy */
-	__u64 kept;		/* of these, owned by the new version at least in part */
+	__u64 kept;		/* of these, owned at least in part by the new version */
 
-	/* By the proof. */
+	/* Found by the proof. */
 	__u64 missing;
 	__u64 stale;
 	__u64 resurrected;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Live upgrade, the BPF side: included by the new version's .bpf.c, after
+ * Live upgrade, the BPF side. The new version's .bpf.c includes this file after
  * vmlinux.h and after it has defined
  *
  *   UPGRADE_OLD_MAP, UPGRADE_NEW_MAP		names of the two maps in this file
@@ -11,27 +11,27 @@
  *   upgrade_revert_key(const UPGRADE_NEW_KEY *, UPGRADE_OLD_KEY *);
  *   upgrade_convert_value(const UPGRADE_OLD_VALUE *, UPGRADE_NEW_VALUE *);
  *
- * Different old keys have to give different new keys, and upgrade_revert_key()
- * the old one again. Of a new key that no old key becomes, it may make anything.
- * What they write to is all zero before. The maps have
- * static sizes; the old one is declared with max_entries 1 and gets the running
- * map when upgrade_open() is called before load. Without that call nothing of
- * the library is active, and the verifier removes it from the programs.
+ * Different old keys must become different new keys, and upgrade_revert_key() must
+ * turn a new key back into the old one; for a new key that no old key becomes, it
+ * may return anything. These functions write to memory that is zeroed before. The
+ * sizes of the maps are static; the old map is declared with max_entries 1 and
+ * replaced by the running map if upgrade_open() is called before load. Without that
+ * call, none of the library is active, and the verifier removes it as dead code.
  *
- * A program of the new version first asks upgrade_active(), once for each
- * event. Then, for keys of the new map:
+ * A program of the new version must first ask upgrade_active(), once per event.
+ * Then, for keys of the new map, it calls
  *
  *   upgrade_before_read()	before a lookup
  *   upgrade_before_write()	before a store into an element, or an update with
  *				BPF_ANY
  *   upgrade_before_delete()	before a deletion whose result does not matter
- *   upgrade_update_elem()	an update with any flags
- *   upgrade_delete_elem()	a deletion
+ *   upgrade_update_elem()	for an update with any flags
+ *   upgrade_delete_elem()	for a deletion
  *
- * After upgrade_before_write() and upgrade_before_delete() the key is the new
- * version's, even if the operation then fails. Where it may fail because of
- * what the map holds (BPF_NOEXIST, BPF_EXIST, deletion of what is not there)
- * only the last two tell the failure from a change.
+ * After upgrade_before_write() and upgrade_before_delete(), the new version owns
+ * the key even if the operation then fails. Where it can fail because of what the
+ * map holds (BPF_NOEXIST, BPF_EXIST, deletion of a missing element), only the last
+ * two can tell a failure from a change.
  */
 #ifndef UPGRADE_BPF_H
 #define UPGRADE_BPF_H
@@ -42,10 +42,10 @@
 
 #define UPGRADE_STR_(name) #name
 #define UPGRADE_STR(name) UPGRADE_STR_(name)
-#define UPGRADE_TRIES (1 << 23)	/* of a lock in one bpf_loop(): its maximum */
-#define UPGRADE_LOOPS 16	/* a holder's virtual CPU may be off for long */
-#define UPGRADE_READS 8		/* of a value that changes while it is read */
-#define UPGRADE_ALL (~0ULL)	/* every CPU's slot, or the one there is */
+#define UPGRADE_TRIES (1 << 23)	/* to take a lock, per bpf_loop(): its maximum */
+#define UPGRADE_LOOPS 16	/* the holder's vCPU may not run for long */
+#define UPGRADE_READS 8		/* tries to read a value that keeps changing */
+#define UPGRADE_ALL (~0ULL)	/* the slots of all CPUs, or the only one */
 
 extern void bpf_local_irq_save(unsigned long *flags__irq_flag) __weak __ksym;
 extern void bpf_local_irq_restore(unsigned long *flags__irq_flag) __weak __ksym;
@@ -61,30 +61,30 @@ const volatile struct upgrade_config upgrade_config SEC(".rodata.upgrade") = {
 	.new_value_size = sizeof(UPGRADE_NEW_VALUE),
 };
 
-/* A lock for the keys of one hash, with room for a value under conversion. */
+/* A lock for the keys of one hash, and buffers to convert a value in. */
 struct upgrade_stripe {
-	__u32 holder;			/* CPU + 1 */
+	__u32 holder;			/* CPU + 1; 0: free */
 	UPGRADE_OLD_VALUE old __attribute__((aligned(8)));
 	UPGRADE_OLD_VALUE again __attribute__((aligned(8)));
 	UPGRADE_NEW_VALUE new __attribute__((aligned(8)));
 };
 
-/* Static: skeletons leave it out, whose users do not know the type. */
+/* Static, to keep it out of skeletons, whose users do not know the type. */
 static struct upgrade_stripe upgrade_stripes[UPGRADE_STRIPES] SEC(".bss.upgrade");
 
-/* Old keys that were reported. No hook is called for a ring buffer. */
+/* Old keys that were reported. Writing to a ring buffer calls no hook. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
 } upgrade_marks SEC(".maps");
 
-/* Old keys whose element came into the new map after that was listed. */
+/* Old keys whose elements were created in the new map after it was listed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
 } upgrade_created SEC(".maps");
 
-/* Slots that the new version has written: a bit for each CPU. */
+/* The slots that the new version has written: one bit for each CPU. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -101,7 +101,7 @@ struct {
 	__type(value, UPGRADE_OLD_KEY);
 } upgrade_keys SEC(".maps");
 
-/* New keys for upgrade_list_batch, which leaves the old ones in upgrade_keys. */
+/* New keys for upgrade_list_batch, which puts the old ones into upgrade_keys. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, UPGRADE_BATCH);
@@ -126,7 +126,7 @@ static __always_inline bool upgrade_equal(const void *a, const void *b, __u32 si
 	return true;
 }
 
-/* `from` NULL: zeroes. */
+/* If `from` is NULL, store zeroes. */
 static __always_inline void upgrade_store(void *to, const void *from, __u32 size)
 {
 	__u32 i = 0;
@@ -141,7 +141,7 @@ struct upgrade_spin {
 	__u32 *holder;
 	__u32 me;
 	__u32 taken;
-	__u32 mine;		/* the holder is below us on this CPU */
+	__u32 mine;		/* we interrupted the holder, on this CPU */
 };
 
 static long upgrade_spin_once(__u64 i, struct upgrade_spin *spin)
@@ -153,7 +153,7 @@ static long upgrade_spin_once(__u64 i, struct upgrade_spin *spin)
 	return spin->taken || spin->mine;
 }
 
-/* Not a loop in upgrade_lock(): the verifier would follow each of its exits. */
+/* Not a loop in upgrade_lock(), of which the verifier would follow every exit. */
 static long upgrade_spin_more(__u64 i, struct upgrade_spin *spin)
 {
 	bpf_loop(UPGRADE_TRIES, upgrade_spin_once, spin, 0);
@@ -161,9 +161,9 @@ static long upgrade_spin_more(__u64 i, struct upgrade_spin *spin)
 }
 
 /*
- * The lock of a key; interrupts stay off while it is held. NULL, and counted,
- * where it cannot be had: in an NMI that came in on top of the holder, or that
- * waits for a CPU whose NMI waits for this one.
+ * Take the lock of a key; interrupts stay off while it is held. If it cannot be
+ * taken, count that and return NULL: in an NMI that interrupted the holder, or one
+ * that waits for a CPU whose NMI waits for this one.
  */
 static __always_inline struct upgrade_stripe *
 upgrade_lock(const UPGRADE_NEW_KEY *key, unsigned long *flags)
@@ -207,16 +207,17 @@ static __always_inline void *upgrade_new_slot(const UPGRADE_NEW_KEY *key, __u32 
 	       bpf_map_lookup_elem(&UPGRADE_NEW_MAP, key);
 }
 
-/* A lookup can miss an element that is being replaced, so absence takes two. */
+/* A lookup can miss an element that is being replaced, so try twice. */
 static __always_inline void *upgrade_find_old(const UPGRADE_OLD_KEY *key, __u32 cpu)
 {
 	return upgrade_old_slot(key, cpu) ?: upgrade_old_slot(key, cpu);
 }
 
 /*
- * Read the old value and convert it into s->new; false: there is none. An
- * element may be freed and used for another key while it is read, so read until
- * two lookups agree. What is wrong even so is reported, and looked at again.
+ * Read the old value and convert it into s->new; return false if there is none. An
+ * element can be freed and reused for another key while it is read, so read until
+ * two lookups agree. If the value is wrong even then, the change that made it so is
+ * reported, and the key is looked at again.
  */
 static __always_inline bool upgrade_read_old(const UPGRADE_OLD_KEY *key, __u32 cpu,
 					     struct upgrade_stripe *s)
@@ -247,7 +248,7 @@ static __always_inline void upgrade_note_created(const UPGRADE_OLD_KEY *old_key)
 		__sync_fetch_and_add(&upgrade.unlisted, 1);
 }
 
-/* Write s->new to the element, which may have to be made for that. */
+/* Write s->new to the element; create it if necessary. */
 static __always_inline bool upgrade_write_new(const UPGRADE_OLD_KEY *old_key,
 					      const UPGRADE_NEW_KEY *key,
 					      struct upgrade_stripe *s, bool create,
@@ -262,7 +263,7 @@ static __always_inline bool upgrade_write_new(const UPGRADE_OLD_KEY *old_key,
 	return true;
 }
 
-/* The old map lacks the key, and the new version has not made it: so it has to go. */
+/* The key is not in the old map, and the new version did not create it: drop it. */
 static __always_inline bool upgrade_drop(const UPGRADE_NEW_KEY *key, void *new, __u32 pass)
 {
 	if (!new)
@@ -293,8 +294,8 @@ static __always_inline bool upgrade_sync_one(const UPGRADE_OLD_KEY *old_key,
 }
 
 /*
- * A program's update writes the slot of its own CPU. So slots change hands one
- * by one; the element as such belongs to who owns any of them.
+ * A program's update writes the slot of its own CPU only. So slots change hands one
+ * by one; the element itself belongs to the new version once it owns any of them.
  */
 static __always_inline bool upgrade_sync_percpu(const UPGRADE_OLD_KEY *old_key,
 						const UPGRADE_NEW_KEY *key,
@@ -335,15 +336,15 @@ static __always_inline bool upgrade_sync_percpu(const UPGRADE_OLD_KEY *old_key,
 		else
 			upgrade_store(new, &s->new, sizeof(s->new));
 	}
-	/* The element may be the new version's, which notes nothing. */
+	/* The new version may have created the element, and it notes nothing. */
 	if (changed && owned && pass < UPGRADE_CHECK)
 		upgrade_note_created(old_key);
 	return changed;
 }
 
 /*
- * Bring the new map's element in line with the old map's, but for the slots
- * that are owned. The lock of the key is held.
+ * Make the new map's element equal to the old map's, except for owned slots. The
+ * caller holds the lock of the key.
  */
 static __noinline __attribute__((unused)) int
 upgrade_sync(const UPGRADE_OLD_KEY *old_key, const UPGRADE_NEW_KEY *key,
@@ -391,7 +392,7 @@ enum upgrade_op {
 	UPGRADE_READ, UPGRADE_WRITE, UPGRADE_FORGET, UPGRADE_UPDATE, UPGRADE_DELETE,
 };
 
-/* The old key that becomes this new one; false: none does. */
+/* Find the old key that becomes this new key; false if none does. */
 static __always_inline bool upgrade_revert(const UPGRADE_NEW_KEY *key,
 					   UPGRADE_OLD_KEY *old_key)
 {
@@ -400,13 +401,13 @@ static __always_inline bool upgrade_revert(const UPGRADE_NEW_KEY *key,
 
 	upgrade_revert_key(key, old_key);
 	upgrade_convert_key(old_key, &again);
-	/* Byte by byte, for the stack is not aligned to more than the type is. */
+	/* Byte by byte: the stack is only aligned as the type requires. */
 	for (__u32 i = 0; i < sizeof(again); i++)
 		differ |= ((const __u8 *)key)[i] ^ ((__u8 *)&again)[i];
 	return !differ;
 }
 
-/* The operation itself, for the two that are one: 0 or a negative errno. */
+/* Do the operation itself, for UPDATE and DELETE: 0 or a negative errno. */
 static __always_inline long upgrade_plain(const UPGRADE_NEW_KEY *key,
 					  const UPGRADE_NEW_VALUE *value, __u64 flags,
 					  enum upgrade_op op)
@@ -451,7 +452,7 @@ static __always_inline long upgrade_do(const UPGRADE_NEW_KEY *key,
 	return err;
 }
 
-/* Whether this event is the new version's. Ask once for each event. */
+/* Does the new version handle this event? Ask once per event. */
 static __always_inline bool upgrade_active(void)
 {
 	return !upgrade_config.enabled || upgrade_phase() != UPGRADE_WATCHING;
@@ -489,7 +490,7 @@ upgrade_delete_elem(const UPGRADE_NEW_KEY *key)
 	return upgrade_do(key, NULL, 0, UPGRADE_DELETE);
 }
 
-/* From here on: the programs that upgrade.c loads and attaches. */
+/* From here on, the programs that upgrade.c loads and attaches. */
 
 static __always_inline void upgrade_mark(struct bpf_map *map, void *key)
 {
@@ -538,7 +539,7 @@ upgrade_move(const UPGRADE_OLD_KEY *old_key)
 	return 0;
 }
 
-/* Over the old map. A byte for each element, so that read() returns now and then. */
+/* Over the old map. Write a byte per element, so that read() returns now and then. */
 SEC("?iter/bpf_map_elem")
 int upgrade_copy(struct bpf_iter__bpf_map_elem *ctx)
 {
@@ -554,7 +555,7 @@ int upgrade_copy(struct bpf_iter__bpf_map_elem *ctx)
 	return 0;
 }
 
-/* Over the new map: its keys, as old keys. */
+/* Over the new map: write its keys, as old keys. */
 SEC("?iter/bpf_map_elem")
 int upgrade_list(struct bpf_iter__bpf_map_elem *ctx)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Live upgrade, the user space side: the course of it. See upgrade.h. */
+/* Live upgrade, the user space side. See upgrade.h. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,10 +13,10 @@
 #include "upgrade.h"
 
 #define SAMPLE_NS 20000000ULL
-#define COPY_TRIES 4		/* more, where the new map refuses elements */
-#define FREEZE_TRIES 64		/* grace periods until no straggler reports any more */
-#define STRAGGLER_US 30000	/* some time slices */
-#define CHUNK 256		/* elements between two looks at the reports */
+#define COPY_TRIES 4		/* more copies, if the new map refuses elements */
+#define FREEZE_TRIES 64		/* grace periods to wait for stragglers to end */
+#define STRAGGLER_US 30000	/* a few time slices */
+#define CHUNK 256		/* elements to copy before looking at the reports */
 
 static const char *const programs[] = {
 	"upgrade_mark_update", "upgrade_mark_delete", "upgrade_copy", "upgrade_list",
@@ -34,10 +34,10 @@ struct upgrade {
 	struct bpf_program *prog[PROGRAMS];
 	struct bpf_link *link[PROGRAMS];
 	struct ring_buffer *marks, *created;
-	struct keyset dirty;		/* reported, not reconciled yet */
+	struct keyset dirty;		/* reported and not reconciled yet */
 	struct keyset known;		/* may be in the new map */
-	char *batch;			/* the map of upgrade_batch, mapped */
-	size_t stride;			/* of a key in there */
+	char *batch;			/* the mapped upgrade_keys, for upgrade_batch */
+	size_t stride;			/* of its keys */
 	int outer_fd, inner_fd;		/* see grace() */
 	bool no_delete;			/* the new map is an array */
 	bool frozen;
@@ -53,7 +53,7 @@ static __u64 now(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
-/* Keep the first thing that went wrong. */
+/* Record an error, unless there is an earlier one. */
 static int __attribute__((format(printf, 3, 4)))
 fail(struct upgrade *u, int err, const char *format, ...)
 {
@@ -95,10 +95,10 @@ static void sample(struct upgrade *u, bool always)
 }
 
 /*
- * Wait until every system call on a map and every program that does not sleep,
- * if it is under way now, has ended. Changing a map of maps from user space
- * promises that, since programs may use the inner map; membarrier() does
- * nothing of the kind on one CPU and fails with nohz_full.
+ * Wait until every system call on a map and every non-sleepable program that is now
+ * running has ended. Updating a map of maps from user space guarantees that, since
+ * programs may be using the inner map. membarrier() does not wait at all on a
+ * single CPU, and fails with nohz_full.
  */
 static int grace(struct upgrade *u)
 {
@@ -126,7 +126,7 @@ static int on_created(void *ctx, void *key, size_t size)
 	return 0;
 }
 
-/* Take what a ring holds by now, roughly: it may fill while it is read. */
+/* Take about as much as a ring holds now: it may be filled while it is read. */
 static int consume(struct upgrade *u, struct ring_buffer *ring)
 {
 	int n = ring_buffer__consume_n(ring, u->opts.marks_size / 16);
@@ -151,7 +151,7 @@ static int drain_created(struct upgrade *u)
 	return n < 0 ? n : 0;
 }
 
-/* Take all of both: only when the old map is frozen, or nearly so. */
+/* Empty both rings. Only ends once the old map is frozen, or nearly so. */
 static int drain_all(struct upgrade *u)
 {
 	int n;
@@ -164,7 +164,7 @@ static int drain_all(struct upgrade *u)
 	return n;
 }
 
-/* Have the kernel compare these keys' elements. */
+/* Have the kernel compare the elements of these keys. */
 static int run_batches(struct upgrade *u, struct keyset *set, enum upgrade_pass pass)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts);
@@ -188,7 +188,7 @@ static int run_batches(struct upgrade *u, struct keyset *set, enum upgrade_pass 
 	return 0;
 }
 
-/* Run an iterator; what it writes goes to `each`, CHUNK bytes or so at a time. */
+/* Run an iterator, and pass what it writes to `each`, up to CHUNK items at a time. */
 static int iterate(struct upgrade *u, int prog,
 		   int (*each)(struct upgrade *u, const char *data, size_t size))
 {
@@ -240,8 +240,8 @@ static int iterate_old(struct upgrade *u, enum upgrade_pass pass)
 }
 
 /*
- * A report comes before its change. So take the key first, then wait until the
- * change has happened or failed, then read the old map.
+ * A report precedes its change. So take the key first, then wait for the change to
+ * happen or fail, then read the old map.
  */
 static int reconcile(struct upgrade *u, enum upgrade_pass pass)
 {
@@ -291,8 +291,8 @@ static __u64 misses(struct bpf_program *prog)
 }
 
 /*
- * Grows with each change of the old map, whether or not a marker could run. A
- * skipped marker does not tell of which map, so other maps' changes count, too.
+ * Increases with each change of the old map, whether or not a marker could run. A
+ * skipped marker does not tell which map it was for, so all maps count then.
  */
 static __u64 reports(struct upgrade *u)
 {
@@ -336,7 +336,7 @@ static int attach_markers(struct upgrade *u)
 	return 0;
 }
 
-/* Up to the switch: the old version is not touched, and giving up is free. */
+/* Up to the switch: the old version is left alone, and giving up costs nothing. */
 static int watch(struct upgrade *u)
 {
 	int err;
@@ -346,16 +346,16 @@ static int watch(struct upgrade *u)
 	if (err)
 		return err;
 	sample(u, true);
-	/* Changes that had passed the hook before are over when the copy begins. */
+	/* Let changes that had already passed the hook end before the copy begins. */
 	err = grace(u) ?: iterate_old(u, UPGRADE_COPY);
 	if (err)
 		return err;
 	err = u->opts.attach_new(u->opts.ctx);
 	if (err)
 		return fail(u, err, "cannot attach the new version");
-	/* Now each event runs the new version first, which does nothing yet. */
+	/* Now every event runs the new version first, which does nothing yet. */
 	err = grace(u) ?: reconcile_until_quiet(u);
-	/* A full map refuses a key until the one that made room for it is gone. */
+	/* A full map refuses a key until the key that it replaced is gone. */
 	for (int i = 0; !err && u->state->write_errors && i < COPY_TRIES; i++) {
 		u->state->write_errors = 0;
 		err = drain(u) ?: reconcile(u, UPGRADE_RECONCILE) ?:
@@ -367,7 +367,7 @@ static int watch(struct upgrade *u)
 	return err;
 }
 
-/* Wait for the changes that the old version still had under way. */
+/* Wait for the changes that the old version still had in flight. */
 static int freeze(struct upgrade *u)
 {
 	__u64 reported;
@@ -380,10 +380,10 @@ static int freeze(struct upgrade *u)
 		if (err || reports(u) == reported)
 			return err;
 	}
-	return fail(u, -EBUSY, "somebody still changes the old map");
+	return fail(u, -EBUSY, "the old map is still being changed");
 }
 
-/* *reported: the reports up to which the new map is complete. */
+/* Sets *reported to the number of reports up to which the new map is complete. */
 static int complete(struct upgrade *u, __u64 *reported)
 {
 	__u64 *changed = u->state->changed, before;
@@ -401,7 +401,7 @@ static int complete(struct upgrade *u, __u64 *reported)
 			err = drain_all(u);
 		if (err || reports(u) == *reported)
 			return err;
-		/* A straggler: an event held up between the two versions. */
+		/* A straggler: an event that was held up between the versions. */
 		u->report->stragglers++;
 		changed[UPGRADE_MARKED] += changed[UPGRADE_FULL] - before;
 		changed[UPGRADE_FULL] = before;
@@ -409,10 +409,10 @@ static int complete(struct upgrade *u, __u64 *reported)
 		if (err)
 			return err;
 	}
-	return fail(u, -EBUSY, "somebody still changes the old map");
+	return fail(u, -EBUSY, "the old map is still being changed");
 }
 
-/* Both maps at rest, but for what the new version owns: compare. */
+/* Compare the maps: neither changes, except for what the new version owns. */
 static int prove(struct upgrade *u)
 {
 	struct upgrade_report *r = u->report;
@@ -425,7 +425,7 @@ static int prove(struct upgrade *u)
 	return err;
 }
 
-/* The old version is gone: complete the new map. Goes on, whatever fails. */
+/* The old version is gone: complete the new map. Go on even if a step fails. */
 static int finish(struct upgrade *u, int first)
 {
 	__u64 reported = 0;
@@ -436,11 +436,11 @@ static int finish(struct upgrade *u, int first)
 	err = complete(u, &reported);
 	first = first ?: err;
 
-	/* Who saw the phase before may be about to copy: its value is right. */
+	/* An event that saw the previous phase may still copy: the value is right. */
 	set_phase(u, UPGRADE_SETTLED);
 	err = grace(u) ?: prove(u);
 	first = first ?: err;
-	/* Nobody copies any more, so nobody needs to know who owns what. */
+	/* Nothing is copied any more, so ownership does not matter any more. */
 	err = grace(u);
 	first = first ?: err;
 	u->state->late = reports(u) - reported;
@@ -448,7 +448,7 @@ static int finish(struct upgrade *u, int first)
 	return first;
 }
 
-/* From the switch on there is only forward, whatever fails. */
+/* After the switch there is no way back, whatever fails. */
 static int settle(struct upgrade *u)
 {
 	__u64 missed = missed_events(u);
@@ -456,10 +456,11 @@ static int settle(struct upgrade *u)
 
 	set_phase(u, UPGRADE_SWITCHED);
 	/*
-	 * An event that found the phase before is the old version's, which is
-	 * still to run in that call. Detaching takes it out of calls under way,
-	 * so let them end. Between the two programs a task is no RCU reader and
-	 * may have been preempted, by the host as well: give it time to run.
+	 * An event that saw the previous phase belongs to the old version, whose
+	 * program has yet to run in that call. Detaching removes it from calls
+	 * in flight, so let these end first. Between the two programs, a task is
+	 * not an RCU reader and can be preempted, or its vCPU by the host: give
+	 * it time to run.
 	 */
 	usleep(STRAGGLER_US);
 	first = grace(u) ?: drain(u) ?: reconcile(u, UPGRADE_MARKED);
@@ -520,7 +521,7 @@ static bool is_percpu(__u32 type)
 	       type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
 
-/* libbpf sets the flag when it loads the program; before, its section tells. */
+/* libbpf sets the flag at load; until then, the section name has to tell. */
 static bool is_sleepable(const struct bpf_program *prog)
 {
 	const char *section = bpf_program__section_name(prog);
@@ -532,7 +533,7 @@ static bool is_sleepable(const struct bpf_program *prog)
 	       (kind > 2 && !strncmp(section + kind - 2, ".s", 2));
 }
 
-/* Whether the two maps are what the library, and the object, can deal with. */
+/* Can the library and the object handle these two maps? */
 static int check_maps(struct upgrade *u, const struct upgrade_config *config)
 {
 	struct bpf_map_info info = {};
@@ -542,7 +543,7 @@ static int check_maps(struct upgrade *u, const struct upgrade_config *config)
 
 	err = bpf_map_get_info_by_fd(u->opts.old_map_fd, &info, &len);
 	if (err)
-		return refuse(err, "no old map: %s", strerror(-err));
+		return refuse(err, "cannot use the old map: %s", strerror(-err));
 	u->old_map = bpf_object__find_map_by_name(u->obj, config->old_map);
 	u->new_map = bpf_object__find_map_by_name(u->obj, config->new_map);
 	if (!u->old_map || !u->new_map)
@@ -550,7 +551,7 @@ static int check_maps(struct upgrade *u, const struct upgrade_config *config)
 								 config->old_map);
 	type = bpf_map__type(u->new_map);
 	if (!reported_type(info.type) || !reported_type(type))
-		return refuse(-EINVAL, "changes of this type of map are not reported");
+		return refuse(-EINVAL, "changes of this map type are not reported");
 	if (is_percpu(info.type) != is_percpu(type) ||
 	    (is_array(type) && !is_array(info.type)))
 		return refuse(-EINVAL, "map type %u cannot become %u", info.type, type);
@@ -639,7 +640,7 @@ int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
 	return 0;
 }
 
-/* What needs the object to be loaded. */
+/* The part of the setup that needs the object to be loaded. */
 static int begin(struct upgrade *u, struct upgrade_report *report)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, of_maps);
@@ -683,7 +684,7 @@ static int begin(struct upgrade *u, struct upgrade_report *report)
 	return 0;
 }
 
-/* What the report has to say of the proof: 0 or -EUCLEAN. */
+/* The result of the proof: 0 or -EUCLEAN. */
 static int judge(struct upgrade *u)
 {
 	struct upgrade_report *r = u->report;
@@ -697,7 +698,7 @@ static int judge(struct upgrade *u)
 		    r->unlisted, r->lock_failures, r->own_failures);
 }
 
-/* They cost every change of every map something. */
+/* They make every change of every map a little slower. */
 static void detach_markers(struct upgrade *u)
 {
 	for (int i = MARK_UPDATE; i <= MARK_DELETE; i++) {
@@ -706,7 +707,7 @@ static void detach_markers(struct upgrade *u)
 	}
 }
 
-/* Complete the report, whatever came before; the result of it all. */
+/* Complete the report, whatever came before, and return the overall result. */
 static int end(struct upgrade *u, int err)
 {
 	fill_in(u);
@@ -730,7 +731,7 @@ int upgrade_run(struct upgrade *u, struct upgrade_report *r)
 		err = u->opts.hold_writers(u->opts.ctx);
 	if (err)
 		fail(u, err, "cannot hold the writers");
-	/* Nobody but us writes the new map, so the list is exact. */
+	/* Only the library writes to the new map now, so the list is exact. */
 	err = err ?: drain(u) ?: reconcile(u, UPGRADE_RECONCILE) ?:
 	      iterate(u, LIST, on_listed);
 	switched = now();
@@ -744,7 +745,7 @@ int upgrade_run(struct upgrade *u, struct upgrade_report *r)
 	return end(u, err);
 }
 
-/* The new keys of a batch, in the map of upgrade_list_batch, become known. */
+/* Add the new keys that upgrade_list_batch has in its map to the known ones. */
 static int list_batch(struct upgrade *u, __u32 count)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts);
@@ -758,9 +759,9 @@ static int list_batch(struct upgrade *u, __u32 count)
 }
 
 /*
- * All keys of the new map, while the new version changes it. An iterator may
- * leave out elements that did not change; a batch is copied under the lock of
- * its bucket and has them all.
+ * List all keys of the new map while the new version changes it. An iterator can
+ * miss elements even if they do not change. A batch cannot: each bucket is copied
+ * under its lock.
  */
 static int list_new(struct upgrade *u)
 {
@@ -768,7 +769,7 @@ static int list_new(struct upgrade *u)
 	size_t size = bpf_map__key_size(u->new_map), stride = (size + 7) / 8 * 8;
 	size_t value = (bpf_map__value_size(u->new_map) + 7) / 8 * 8;
 	char *keys = malloc(UPGRADE_BATCH * size), *to, *values;
-	__u32 token[64], count, room = UPGRADE_BATCH;	/* the kernel's is a __u32 */
+	__u32 token[64], count, room = UPGRADE_BATCH;	/* the kernel's token is a __u32 */
 	void *in = NULL;
 	int err, last = 0;
 
@@ -809,7 +810,7 @@ int upgrade_resume(struct upgrade *u, struct upgrade_report *r)
 		return end(u, 0);
 	if (r->phase < UPGRADE_SWITCHED)
 		return fail(u, -EINVAL, "not switched, so nothing to resume");
-	/* What was listed died with who listed it; so list again, then forget. */
+	/* The list died with the process that made it: list again, and start counting anew. */
 	err = attach_markers(u) ?: drain_all(u);
 	u->state->unlisted = 0;
 	u->state->missing = 0;

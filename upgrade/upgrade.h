@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Live upgrade of a stateful BPF program, the user space side. README.md has an
- * example and the argument why nothing is lost.
+ * example and explains why nothing is lost.
  */
 #ifndef UPGRADE_H
 #define UPGRADE_H
@@ -12,7 +12,7 @@
 
 struct upgrade;
 
-/* Where an upgrade stands; for plots. */
+/* The progress of an upgrade, for plots. */
 struct upgrade_sample {
 	enum upgrade_phase phase;
 	__u64 reported;		/* changes of the old map so far */
@@ -20,25 +20,25 @@ struct upgrade_sample {
 	__u64 copied;		/* elements compared by the bulk copy so far */
 };
 
-/* A zero in a number means its default. */
+/* A number that is 0 means its default. */
 struct upgrade_opts {
 	int old_map_fd;
 
 	/*
-	 * Attach the new version's programs, detach the old version's. 0 or a
-	 * negative errno. Where both are on one function, the new one has to be
-	 * the last attached: then it runs first.
+	 * Attach the new version's programs, detach the old version's. Return 0
+	 * or a negative errno. If both are attached to the same function, the
+	 * new one must be attached last: then it runs first.
 	 */
 	int (*attach_new)(void *ctx);
 	int (*detach_old)(void *ctx);
 
 	/*
-	 * Hold back the processes that change the old map by system calls:
-	 * return when none of them has an operation under way and none will
-	 * begin one; 0 or a negative errno, which ends the upgrade. From
-	 * release_writers() on they use the new map in the new layout if
-	 * `switched`, and go on with the old one if not. It is called whatever
-	 * hold_writers() returned. NULL: there are none.
+	 * Hold back processes that change the old map with system calls: return
+	 * 0 once none of them has an operation in flight and none will begin
+	 * one, or a negative errno to abort the upgrade. After
+	 * release_writers(), which is called even if hold_writers() failed, they
+	 * use the new map and its layout if `switched`, and the old one if not.
+	 * NULL if there are no such processes.
 	 */
 	int (*hold_writers)(void *ctx);
 	void (*release_writers)(void *ctx, bool switched);
@@ -47,90 +47,91 @@ struct upgrade_opts {
 	void *ctx;
 
 	__u32 marks_size;	/* bytes of the ring of reports; default 1 MiB */
-	__u32 created_size;	/* bytes of the ring of keys that come into the new map
-				 * in the window; default 1 MiB */
-	__u32 max_owned;	/* keys the new version may write in the window;
+	__u32 created_size;	/* bytes of the ring of keys created in the new map in
+				 * the window; default 1 MiB */
+	__u32 max_owned;	/* keys that the new version can write in the window;
 				 * default: twice the new map's max_entries */
-	__u32 quiet_keys;	/* so few keys in a pass are quiet; default 64 */
-	__u32 max_passes;	/* before the switch; default 16 */
-	__u32 min_passes;	/* before the switch, even if quiet; default 0 */
+	__u32 quiet_keys;	/* switch if a pass has no more keys; default 64 */
+	__u32 max_passes;	/* reconcile passes before the switch; default 16 */
+	__u32 min_passes;	/* ... even if quiet; default 0 */
 };
 
-/* Counts, unless noted. What has to be 0 makes upgrade_run() fail otherwise. */
+/* Counts, unless noted. upgrade_run() fails if one that must be 0 is not. */
 struct upgrade_report {
-	enum upgrade_phase phase;	/* where it ended; below SWITCHED: aborted */
-	char error[192];		/* what failed; empty: nothing */
+	enum upgrade_phase phase;	/* the last one reached; below SWITCHED: aborted */
+	char error[192];		/* what failed; empty if nothing did */
 
 	__u64 changes;		/* reports of changes of the old map */
 	__u64 copied;		/* elements that the bulk copy wrote */
 	__u64 passes;		/* reconcile passes before the switch */
-	__u64 dirty;		/* keys reconciled in them, each pass by itself */
+	__u64 dirty;		/* keys reconciled in them, summed over the passes */
 	__u64 reconciled;	/* of these, elements that had to be changed */
 	__u64 refreshed;	/* elements copied because the new version asked */
-	__u64 repaired_marked;	/* changed in the frozen state: reported keys */
-	__u64 repaired_unmarked;	/* ... and keys that no report named */
-	__u64 stragglers;	/* times that this had to be done again */
-	__u64 keys;		/* of the old map, once frozen */
+	__u64 repaired_marked;	/* changed once frozen: reported keys */
+	__u64 repaired_unmarked;	/* ... and keys without a report */
+	__u64 stragglers;	/* times that this had to be repeated */
+	__u64 keys;		/* in the old map, once frozen */
 	__u64 kept;		/* of these, keys that the new version had written */
 
-	__u64 unmarked;		/* reports the ring had no room for: harmless */
-	__u64 recursion_misses;	/* runs of the markers skipped: harmless before the
-				 * old map was frozen, afterwards taken for reports */
+	__u64 unmarked;		/* reports that found the ring full: harmless */
+	__u64 recursion_misses;	/* skipped runs of the markers: harmless until the old
+				 * map is frozen, counted as reports after that */
 
-	__u64 missing, stale, resurrected;	/* the proof; have to be 0 */
-	__u64 late;		/* reports after the old map was frozen; 0 */
-	__u64 missed_events;	/* the new version was skipped while the old one
-				 * was still attached; 0 */
-	__u64 unlisted, lock_failures, own_failures;	/* 0 */
-	__u64 write_errors;	/* the new map refused an element; harmless if
-				 * the proof finds nothing missing */
+	__u64 missing, stale, resurrected;	/* found by the proof; must be 0 */
+	__u64 late;		/* reports after the new map was complete; must be 0 */
+	__u64 missed_events;	/* skipped runs of the new version while the old one
+				 * was still attached; must be 0 */
+	__u64 unlisted, lock_failures, own_failures;	/* must be 0 */
+	__u64 write_errors;	/* elements that the new map refused; harmless if the
+				 * proof finds nothing missing */
 
-	__u64 watch_ns;		/* from the markers to the switch */
+	__u64 watch_ns;		/* from attaching the markers to the switch */
 	__u64 window_ns;	/* from the switch to the end */
-	__u64 hold_ns;		/* writers in user space were held back */
+	__u64 hold_ns;		/* time that writers in user space were held back */
 };
 
 /*
- * Between open and load of the new version's object. Takes the old map over
- * into the object, sets sizes, and has the library's programs loaded. `opts` is
- * copied. 0 or a negative errno, with a reason on stderr:
+ * To be called between open and load of the new version's object: makes the object
+ * use the old map, sets the sizes of maps, and has the library's programs loaded.
+ * `opts` is copied. Returns 0 or a negative errno, with a reason on stderr:
  *
  * -ENOENT	the object does not include upgrade.bpf.h
- * -EINVAL	key or value sizes do not match, a type of map that is not
- *		reported, one map per-CPU and the other not, a sleepable program
- * -E2BIG	the new map is smaller than the old one; more than 64 CPUs with
- *		per-CPU maps
+ * -EINVAL	key or value sizes do not match, changes of a map's type are not
+ *		reported, only one of the maps is per-CPU, a program is sleepable
+ * -E2BIG	the new map is smaller than the old one; per-CPU maps and more than
+ *		64 CPUs
  */
 int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
 		 struct upgrade **upgrade);
 
 /*
- * After load. 0: the new version is in charge and the proof found nothing.
- * Otherwise a negative errno, and report->error says what failed. If
- * report->phase is below UPGRADE_SWITCHED, the old version goes on as if
- * nothing had been, and the caller detaches the new one. Otherwise the new
- * version is in charge, and the report tells what is wrong with its map
- * (-EUCLEAN where it is the proof that failed). `report` is always filled in.
+ * To be called after load. Returns 0 if the new version is in charge and the proof
+ * found nothing wrong; otherwise a negative errno, and report->error says what
+ * failed. If report->phase is below UPGRADE_SWITCHED, the old version goes on as if
+ * nothing had happened, and the caller must detach the new one. Otherwise, the new
+ * version is in charge, and the report tells what is wrong with its map (-EUCLEAN
+ * if it was the proof that failed). `report` is always filled in.
  */
 int upgrade_run(struct upgrade *upgrade, struct upgrade_report *report);
 
 /*
- * Finish an upgrade whose process died after the switch, for a new version that
- * is still attached. Open the same object, call upgrade_open() with the same old
- * map, have all its maps replaced by those of the died one (bpf_map__reuse_fd();
- * so they have to be pinned before the switch), load, resume. The old version has
- * to be detached and no process may change the old map by system calls. Like
- * upgrade_run() otherwise, but the report knows of the counts of both.
+ * Finish an upgrade whose process died after the switch, while its new version is
+ * still attached: open the same object, call upgrade_open() with the same old map,
+ * replace all maps by those of the dead process with bpf_map__reuse_fd() (so they
+ * must have been pinned before the switch), load, and call this. The old version
+ * must be detached, and no process may change the old map with system calls.
+ * Otherwise like upgrade_run(); the report includes the counts of the dead process,
+ * except for missed_events, which died with it. If the proof was already done, it
+ * is not repeated, but its findings are reported again. Returns -EINVAL if the
+ * upgrade had not reached the switch.
  *
- * Until this is done, the new version copies what it looks at, and each key that
- * it changes takes room in a map of opts.max_owned: if that was too small, the
- * report says so (own_failures). -EINVAL: the upgrade had not come to the switch.
- * missed_events counts from the switch on and died with who counted; if the proof
- * was over, it is not repeated, and what it found is told again.
+ * Until this is done, the new version copies what it looks up, and each key that it
+ * changes takes up room in a map of opts.max_owned: if that is too small, the
+ * report says so (own_failures).
  */
 int upgrade_resume(struct upgrade *upgrade, struct upgrade_report *report);
 
-/* At any time; NULL is fine. The object stays. */
+/* Can be called at any time, also with NULL. Does not close the object. */
 void upgrade_close(struct upgrade *upgrade);
 
 #endif /* UPGRADE_H */
