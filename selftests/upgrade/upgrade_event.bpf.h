@@ -28,16 +28,30 @@ struct {
 	__type(value, struct load_request);
 } requests SEC(".maps");
 
-/* Run the operations that a writer requests; other callers of getpgid() have none. */
-static __always_inline int run_request(const struct pt_regs *regs,
-				       long (*op)(__u32 i, struct load_request **request))
-{
-	__u32 writer = regs->di - LOAD_MAGIC;
-	struct load_request *r = bpf_map_lookup_elem(&requests, &writer);
-
-	if (r)
-		bpf_loop(r->count, op, &r, 0);
-	return 0;
+/*
+ * The event of a version: if `active`, run the operations that a writer requests,
+ * each with <version>_op(). Other callers of getpgid() have no request.
+ */
+#define EVENT(version, results, active)						\
+static long version##_op_at(__u32 i, struct load_request **request)		\
+{										\
+	struct load_request *r = *request;					\
+										\
+	if (i >= LOAD_OPS)							\
+		return 1;							\
+	r->result[results][i] = version##_op(&r->op[i]);			\
+	return 0;								\
+}										\
+										\
+SEC("fentry/__x64_sys_getpgid")							\
+int BPF_PROG(version##_event, const struct pt_regs *regs)			\
+{										\
+	__u32 writer = regs->di - LOAD_MAGIC;					\
+	struct load_request *r = bpf_map_lookup_elem(&requests, &writer);	\
+										\
+	if (r && (active))							\
+		bpf_loop(r->count, version##_op_at, &r, 0);			\
+	return 0;								\
 }
 
 #endif /* UPGRADE_EVENT_BPF_H */

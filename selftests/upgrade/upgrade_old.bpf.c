@@ -2,36 +2,21 @@
 /* The version to be replaced; it knows nothing of upgrades. */
 #include "upgrade_event.bpf.h"
 
-static long old_op(__u32 i, struct load_request **request)
+static __always_inline long old_op(const struct load_op *op)
 {
-	struct load_request *r = *request;
-	struct old_value value, *found;
-	struct load_op *op;
-	__u32 key;
-	long err;
+	struct old_value value = { op->stamp }, *found;
+	__u32 key = op->key;
 
-	if (i >= LOAD_OPS)
-		return 1;
-	op = &r->op[i];
-	key = op->key;
 	if (op->kind == LOAD_READ) {
 		found = bpf_map_lookup_elem(&old_map, &key);
-		err = found ? (long)found->stamp : -ENOENT;
-	} else if (op->kind == LOAD_DELETE) {
-		err = bpf_map_delete_elem(&old_map, &key);
-	} else {
-		value.stamp = op->stamp;
-		err = bpf_map_update_elem(&old_map, &key, &value, op->flags);
+		return found ? (long)found->stamp : -ENOENT;
 	}
-	r->result[LOAD_OLD][i] = err;
-	return 0;
+	if (op->kind == LOAD_DELETE)
+		return bpf_map_delete_elem(&old_map, &key);
+	return bpf_map_update_elem(&old_map, &key, &value, op->flags);
 }
 
-SEC("fentry/__x64_sys_getpgid")
-int BPF_PROG(old_event, const struct pt_regs *regs)
-{
-	return run_request(regs, old_op);
-}
+EVENT(old, LOAD_OLD, true)
 
 static long nothing(__u32 i, void *ctx)
 {
