@@ -6,8 +6,8 @@
 #include "traced.h"
 
 static inline void expect_values(struct __test_metadata *_metadata,
-			  const struct elem_value *expected,
-			  const struct elem_value *seen, int n, const char *what)
+				 const struct elem_value *expected,
+				 const struct elem_value *seen, int n, const char *what)
 {
 	for (int cpu = 0; cpu < n; cpu++) {
 		EXPECT_EQ(0, memcmp(&expected[cpu], &seen[cpu], sizeof(*seen)))
@@ -19,9 +19,9 @@ static inline void expect_values(struct __test_metadata *_metadata,
 }
 
 static inline void expect_event(struct __test_metadata *_metadata, struct traced *t,
-			 const struct event *e, __u64 flags,
-			 const struct values *values, const struct values *old,
-			 int elem_count)
+				const struct event *e, __u64 flags,
+				const struct values *values, const struct values *old,
+				int elem_count)
 {
 	int all = t->kind->percpu ? t->nr_cpus : 1;
 
@@ -51,9 +51,9 @@ static inline void expect_event(struct __test_metadata *_metadata, struct traced
  * the map must have had then, -1 if it does not matter.
  */
 static inline void expect_reported(struct __test_metadata *_metadata, struct traced *t,
-		     enum hook hook, __u32 key, __u64 flags,
-		     const struct values *values, const struct values *old,
-		     int elem_count)
+				   enum hook hook, __u32 key, __u64 flags,
+				   const struct values *values, const struct values *old,
+				   int elem_count)
 {
 	static const char *const names[] = { "fentry", "fexit", "fmod_ret" };
 	unsigned int seen[VIA_COUNT] = {};
@@ -77,7 +77,7 @@ static inline void expect_reported(struct __test_metadata *_metadata, struct tra
 
 /* Expect that many operations to have been reported since traced_forget(). */
 static inline void expect_reports(struct __test_metadata *_metadata, struct traced *t,
-		    unsigned int operations)
+				  unsigned int operations)
 {
 	EXPECT_EQ(operations * __builtin_popcount(t->via),
 		  t->skel->bss->n_events)
@@ -87,7 +87,7 @@ static inline void expect_reports(struct __test_metadata *_metadata, struct trac
 
 /* Expect the element to hold these values; NULL: not to exist. */
 static inline void expect_content(struct __test_metadata *_metadata, struct traced *t,
-		    __u32 key, const struct values *values)
+				  __u32 key, const struct values *values)
 {
 	struct values seen;
 	int err = traced_get(t, key, &seen);

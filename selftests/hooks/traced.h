@@ -38,14 +38,14 @@ static inline bool one_value(const struct traced *t, __u64 flags)
 }
 
 static inline void autoload(struct traced *t, enum via via, struct bpf_program *update,
-		     struct bpf_program *delete)
+			    struct bpf_program *delete)
 {
 	bpf_program__set_autoload(update, t->via & VIA(via));
 	bpf_program__set_autoload(delete, t->via & VIA(via));
 }
 
 static inline void traced_open(struct __test_metadata *_metadata, struct traced *t,
-		 const struct map_kind *kind, unsigned int via)
+			       const struct map_kind *kind, unsigned int via)
 {
 	struct bpf_map_info info = {};
 	__u32 len = sizeof(info);
@@ -98,6 +98,7 @@ static inline void traced_forget(struct traced *t)
 	t->skel->bss->n_events = 0;
 }
 
+/* Values that tell which key, CPU and generation they are for. */
 static inline struct values make_values(__u32 key, __u32 generation)
 {
 	struct values values;
@@ -108,6 +109,7 @@ static inline struct values make_values(__u32 key, __u32 generation)
 	return values;
 }
 
+/* The same, but every CPU has the value of the first. */
 static inline struct values same_on_all(__u32 key, __u32 generation)
 {
 	struct values values = make_values(key, generation);
@@ -128,7 +130,7 @@ static inline int traced_run(struct bpf_program *prog, struct op *op)
 
 /* The operations return 0 or a negative errno. */
 static inline int traced_put(struct traced *t, enum from from, __u32 key,
-	       const struct values *values, __u64 flags)
+			     const struct values *values, __u64 flags)
 {
 	char buffer[MAX_CPUS * VALUE_STRIDE] = {};
 	struct op op = { .key = key, .value = values->on[0], .flags = flags };
