@@ -52,7 +52,7 @@ struct upgrade_state {
 
 	__u64 reported;		/* changes of the old map */
 	__u64 unmarked;		/* of these, reports that found the ring full */
-	__u64 unlisted;		/* keys created that found the other ring full */
+	__u64 unlisted;		/* created keys that found their ring full */
 	__u64 lock_failures;
 	__u64 own_failures;	/* upgrade_owned was full */
 	__u64 write_errors;	/* the new map refused an element */

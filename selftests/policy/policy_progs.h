@@ -20,7 +20,7 @@ int prog_wait_until_gone(__u32 id);
  */
 unsigned long prog_skipped(__u32 id);
 
-/* The same for all programs, and for those that *progs_skips was told of. */
+/* The sum for all loaded programs, plus *progs_skips. */
 unsigned long progs_skipped(void);
 
 /* Skipped runs of programs that have been detached; NULL: not counted. */
