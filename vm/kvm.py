@@ -56,18 +56,18 @@ def _unusable() -> str:
     return ""
 
 
-def _host() -> dict[str, str]:
+def _host(log: Log) -> dict[str, str]:
     """What a probe's outcome depends on: this boot, this device, this QEMU."""
     device = KVM.stat()
     return {
         "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         "device": f"{device.st_rdev}:{device.st_ino}:{device.st_ctime_ns}",
-        "qemu": qemu_version(),
+        "qemu": qemu_version(log),
     }
 
 
 def _probed(bzimage: Path, remembered: Path, log: Log) -> Accel:
-    host = _host()
+    host = _host(log)
     try:
         entry = json.loads(remembered.read_text())
         if entry["host"] == host:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shlex
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vm.errors import UsageError
+from vm.process import output_of
+from vm.terminal import Log
 
 VNG = Path(__file__).with_name("vng.py")
 _GDB_PORT = 1234  # the one that everybody knows
@@ -37,7 +37,8 @@ class Machine:
     `append` is added to the kernel command line, `qemu_opts` to QEMU's. With
     `icount` (TCG and one CPU only) the guest's clocks count its instructions, one
     for each nanosecond, and jump ahead when it is idle. `gdb` is the TCP port on
-    which QEMU waits for a debugger; then nothing times out.
+    which QEMU waits for a debugger; then nothing times out. `qemu` is the version
+    that QEMU prints.
     """
 
     accel: Accel = TCG
@@ -47,11 +48,19 @@ class Machine:
     qemu_opts: tuple[str, ...] = ()
     icount: bool = False
     gdb: int | None = None
+    qemu: str = ""
 
     @property
     def threads(self) -> str:
-        """How QEMU spreads the CPUs over threads, for the summary."""
-        if self.accel.name == "tcg" and self.cpus > 1 and one_thread():
+        """Why the CPUs share a thread of QEMU, for the summary; empty if not.
+
+        Before 8.1, an emulated CPU that changes code while another one translates
+        it may lose the change. The kernel does that when a program is attached to
+        a running function: the temporary breakpoint stays, and causes an oops.
+        """
+        version = re.search(r"version (\d+)\.(\d+)", self.qemu)
+        old = version is not None and (int(version[1]), int(version[2])) < (8, 1)
+        if self.accel.name == "tcg" and self.cpus > 1 and old:
             return "one thread for all CPUs because QEMU is older than 8.1"
         return ""
 
@@ -120,27 +129,6 @@ def free_gdb_port() -> int:
     raise UsageError("no TCP port is free for --gdb", hint="run without --gdb")
 
 
-@functools.cache
-def qemu_version() -> str:
-    """The first line of `qemu-system-x86_64 --version`; empty without QEMU."""
-    try:
-        text = subprocess.run(
-            ["qemu-system-x86_64", "--version"],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout
-    except OSError:
-        return ""
-    return text.partition("\n")[0]
-
-
-def one_thread() -> bool:
-    """Whether emulated CPUs have to share a thread of QEMU.
-
-    Before 8.1, a CPU that changes code while another one translates it may lose
-    the change. The kernel does that when a program is attached to a function that
-    is running: the temporary breakpoint stays, and causes an oops.
-    """
-    version = re.search(r"version (\d+)\.(\d+)", qemu_version())
-    return version is not None and (int(version[1]), int(version[2])) < (8, 1)
+def qemu_version(log: Log) -> str:
+    """The first line of `qemu-system-x86_64 --version`."""
+    return output_of(["qemu-system-x86_64", "--version"], log, error=UsageError)[0]

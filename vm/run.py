@@ -13,7 +13,7 @@ from vm.errors import GuestError, HarnessError, UsageError
 from vm.guest import Guest
 from vm.kvm import choose_accel
 from vm.logs import RunLogs
-from vm.machine import Accel, Machine, free_gdb_port
+from vm.machine import Accel, Machine, free_gdb_port, qemu_version
 from vm.options import Options
 from vm.prepare import Prepared, prepare
 from vm.results import TestResult, judge, write_ktap
@@ -91,6 +91,7 @@ class Run:
             append=options.append,
             qemu_opts=options.qemu_opts,
             gdb=free_gdb_port() if options.gdb else None,
+            qemu=qemu_version(self.logs.log("console")),
         )
         self.logs.keep()
         self.terminal.say(f"booting {image.release} under {self.machine.accel.name}")

@@ -24,7 +24,6 @@ from vm.terminal import Log
 from vm.tests.project import Project
 
 IMAGE = Path("/boot/bzImage")
-SINGLE = "-accel tcg,thread=single"
 
 
 @pytest.fixture

@@ -6,20 +6,17 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from vm import machine
-from vm.machine import VNG, Accel, Machine, one_thread, qemu_version
+from vm.errors import UsageError
+from vm.machine import VNG, Accel, Machine, qemu_version
+from vm.terminal import Log
 
 IMAGE = Path("/a folder/bzImage")
 KVM = Accel("kvm", "KVM: for the tests")
-
-
-@pytest.fixture(autouse=True)
-def qemu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "qemu_version", lambda: "QEMU version 10.0.2")
 
 
 def test_every_word() -> None:
@@ -63,27 +60,28 @@ def test_gdb() -> None:
     ("version", "one"),
     [("7.2.22 (Debian 1)", True), ("8.0.5", True), ("8.1.0", False), ("10.0.2", False)],
 )
-def test_one_thread_before_qemu_8_1(
-    version: str, one: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(machine, "qemu_version", lambda: f"QEMU version {version}")
-    assert one_thread() == one
+def test_one_thread_before_qemu_8_1(version: str, one: bool) -> None:
+    machine = Machine(qemu=f"QEMU emulator version {version}")
     single = "-accel tcg,thread=single"
-    assert (single in shlex.join(Machine().vng_command(IMAGE))) == one
-    assert bool(Machine().threads) == one
-    assert single not in shlex.join(Machine(cpus=1).vng_command(IMAGE))
-    assert single not in shlex.join(Machine(KVM).vng_command(IMAGE))
+    assert (single in shlex.join(machine.vng_command(IMAGE))) == one
+    assert bool(machine.threads) == one
+    for other in (replace(machine, cpus=1), replace(machine, accel=KVM)):
+        assert single not in shlex.join(other.vng_command(IMAGE))
+        assert other.threads == ""
 
 
-def test_qemu_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_qemu_version(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = tmp_path / "qemu-system-x86_64"
     program.write_text("#!/bin/sh\necho QEMU emulator version 9.9\necho Copyright\n")
     program.chmod(0o755)
-    for path, version in ((str(tmp_path), "QEMU emulator version 9.9"), ("/none", "")):
-        monkeypatch.setenv("PATH", path)
-        qemu_version.cache_clear()
-        assert qemu_version() == version
-    qemu_version.cache_clear()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert qemu_version(log) == "QEMU emulator version 9.9"
+    assert log.path.read_text().startswith("$ qemu-system-x86_64 --version\n")
+    program.unlink()
+    with pytest.raises(UsageError, match="cannot run qemu-system-x86_64"):
+        qemu_version(log)
 
 
 def vng_says(home: Path, *words: str) -> list[str]:

@@ -277,8 +277,9 @@ def test_verbose(project: Project) -> None:
     assert any(re.search(r"/one -l$", line) for line in commands)
     quiet = project.run("-k", "percpu").output
     assert not [line for line in quiet.splitlines() if line.startswith("$ ")]
-    logged = (project.logs / "console.log").read_text().splitlines()[0]
-    assert logged.startswith("$ ") and " --run " in logged
+    version, vng, *_ = (project.logs / "console.log").read_text().splitlines()
+    assert version == "$ qemu-system-x86_64 --version"
+    assert vng.startswith("$ ") and " --run " in vng
 
 
 # Wrong options
