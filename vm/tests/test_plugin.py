@@ -85,6 +85,12 @@ def test_late_splat_fails_the_run(project: Project) -> None:
     assert "    WARNING: suspicious RCU usage\n" in ended.output
 
 
+def test_splat_during_boot_is_no_tests_fault(project: Project) -> None:
+    ended = project.run(how="warns at boot")
+    assert (ended.status, project.ran) == (7, ["power off"])
+    assert ended.output.count("the kernel complained during boot\n    WARNING: ") == 1
+
+
 # Runs that cannot continue
 
 

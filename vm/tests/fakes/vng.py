@@ -79,6 +79,8 @@ def main() -> None:
         subprocess.Popen(["sleep", "600"], process_group=0)
         subprocess.Popen(["sh", "-c", "trap '' TERM HUP; sleep 600; true"])
     say("WARNING: vng itself warns of something", "Linux version 7.3.4")
+    if HOW == "warns at boot":
+        say("WARNING: suspicious RCU usage")
     if HOW == "panics at boot":
         say("Kernel panic - not syncing: VFS: Unable to mount root fs")
         return
