@@ -166,7 +166,7 @@ def main(port_name: str, limit: int, shell_port: str = "") -> None:
         if line == b"poweroff":
             break
         number, seconds, *words = line.decode().split()
-        argv = [bytes.fromhex(word[1:]).decode() for word in words]
+        argv = [os.fsdecode(bytes.fromhex(word[1:])) for word in words]
         mark(kmsg, f"begin {number}")
         begin = time.monotonic()
         status, timed_out = run(argv, float(seconds), output)

@@ -81,7 +81,7 @@ def connect(folder: Path, command: Sequence[str]) -> int | None:
 def _serve(channel: socket.socket, command: Sequence[str]) -> int | None:
     terminal = os.isatty(_STDIN) and os.isatty(_STDOUT)
     term = os.environ.get("TERM", "dumb") if terminal else "-"
-    words = " ".join("x" + word.encode().hex() for word in command)
+    words = " ".join("x" + os.fsencode(word).hex() for word in command)
     port = channel.fileno()
     send(port, b"r", f"{term} {_size()} {words}".encode())
     frames = Frames()

@@ -56,7 +56,7 @@ def bench(run: Run, against: Path | None) -> int:
 
     Raises HarnessError, and writes bench.json and bench.svg into the run's folder.
     """
-    console = Console()
+    console = Console(emoji=False)
     base = run.options.base
     old = load(against, base) if against else None
     try:

@@ -32,7 +32,9 @@ PASSED = (
     *("PIP_CONFIG_FILE", "PIP_CACHE_DIR", "PIP_NO_CACHE_DIR"),
     *("APT_CONFIG", "DEBIAN_FRONTEND"),
     # The compilers, and where they and their libraries are.
-    *("CC", "HOSTCC", "LLVM", "CLANG", "LD_LIBRARY_PATH", "CCACHE_*"),
+    *("CC", "HOSTCC", "LLVM", "CLANG", "LD_LIBRARY_PATH"),
+    *("CCACHE_DIR", "CCACHE_CONFIGPATH", "CCACHE_MAX*", "CCACHE_TEMPDIR"),
+    *("CCACHE_DISABLE", "CCACHE_REMOTE_*", "CCACHE_SECONDARY_STORAGE"),
     # pytest's own knob, for pytest's own options.
     "PYTEST_ADDOPTS",
     # What CI systems tell the programs that they run.
@@ -48,7 +50,7 @@ _NATIVE = ("x86", "x86_64", "amd64")
 
 # Cleared, and the user is told: whoever sets these means to change a build.
 TOLD = (
-    *("*FLAGS", "MAKE*", "KBUILD_*", "KCONFIG_*", "LOCALVERSION", "ARCH"),
+    *("*FLAGS", "KBUILD_*", "KCONFIG_*", "LOCALVERSION"),
     *("CPATH", "*_INCLUDE_PATH", "LIBRARY_PATH", "COMPILER_PATH", "LD_PRELOAD"),
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"),
 )
@@ -69,8 +71,8 @@ def clean(environ: MutableMapping[str, str]) -> list[str]:
     cleared = [name for name in environ if not _matches(name, PASSED)]
     for name in cleared:
         del environ[name]
-    # An empty sloppiness: ccache must not take an object for another one's.
-    environ["CCACHE_SLOPPINESS"] = ""
+    # Whatever its files say: ccache must not take an object for another one's.
+    environ.update(CCACHE_SLOPPINESS="", CCACHE_COMPILERCHECK="mtime")
     # Messages of tools are parsed and sorted; file names may hold any byte.
     environ["LC_ALL"] = "C.UTF-8"
     return sorted(name for name in cleared if _matches(name, TOLD))

@@ -142,7 +142,7 @@ class Guest:
             raise self._lost(f"the guest was gone before `{command}`")
         self._requests += 1
         timeout = timeout if self._timeouts else float("inf")
-        words = " ".join("x" + word.encode().hex() for word in argv)
+        words = " ".join("x" + os.fsencode(word).hex() for word in argv)
         request = f"{self._requests} {timeout:.3f} {words}\n"
         deadline = self._deadline(timeout + ANSWER_MARGIN)
         with contextlib.suppress(OSError):  # the missing answer tells more

@@ -37,7 +37,7 @@ class Session:
     def start(self, request: str) -> None:
         """Start what the request asks for, on a terminal if the user has one."""
         term, columns, lines, *words = request.split()
-        argv = [bytes.fromhex(word[1:]).decode() for word in words]
+        argv = [os.fsdecode(bytes.fromhex(word[1:])) for word in words]
         argv = argv or [next(filter(os.path.exists, SHELLS), SHELLS[-1])]
         self.terminal = term != "-"
         env = {**os.environ, "TERM": term if self.terminal else "dumb"}

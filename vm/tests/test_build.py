@@ -39,6 +39,7 @@ cat "$@" >> "$config"
 """
 SAYS = """\
   HOSTCC  scripts/basic/fixdep
+  CC      /build/tools/objtool/check.o
   CC      kernel/bpf/map_trace.o
   CC [M]  lib/x.o
 ../kernel/bpf/map_trace.c:3:5: warning: unused variable 'x' [-Wunused-variable]

@@ -111,7 +111,8 @@ def test_other_characters_are_fine() -> None:
 def test_second_run_waits_for_the_first(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from vm.cache import locked\n"
-        "with locked(Path(sys.argv[1]), lambda line: print(line, flush=True)):\n"
+        "note = lambda line: print('note:', line, flush=True)\n"
+        "with locked(Path(sys.argv[1]), note):\n"
         "    print((Path(sys.argv[1]) / 'done').exists(), flush=True)\n"
     )
     notes: list[str] = []
@@ -124,7 +125,7 @@ def test_second_run_waits_for_the_first(tmp_path: Path) -> None:
         )
         assert second.stdout is not None
         note = second.stdout.readline()
-        assert note == f"waiting for another run that uses {tmp_path}\n"
+        assert note == f"note: waiting for another run that uses {tmp_path}\n"
         time.sleep(0.1)
         (tmp_path / "done").touch()
     rest, _ = second.communicate(timeout=10)

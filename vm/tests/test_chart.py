@@ -6,9 +6,8 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
-
-from vm import chart
 
 PANELS = {
     "left": {"first": {"hash": 3.0, "array": 1.0}, "second": {"hash": -2.0}},
@@ -19,10 +18,18 @@ SVG = "{http://www.w3.org/2000/svg}"
 DRAW = """
 import sys
 from pathlib import Path
-from vm import chart
-from vm.tests import test_chart
-chart.dots(Path(sys.argv[1]), "Title", "unit", test_chart.PANELS)
+from vm.tests.test_chart import PANELS, draw
+draw(Path(sys.argv[1]), PANELS)
 """
+
+Panels = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+def draw(file: Path, panels: Panels) -> None:
+    """Draw a chart with a title and a unit."""
+    from vm import chart  # takes a second
+
+    chart.dots(file, "Title", "unit", panels)
 
 
 def markers(file: Path) -> int:
@@ -34,19 +41,27 @@ def markers(file: Path) -> int:
 
 def test_content(tmp_path: Path) -> None:
     file = tmp_path / "chart.svg"
-    chart.dots(file, "Title", "unit", PANELS)
+    draw(file, PANELS)
     texts = ["".join(text.itertext()) for text in ET.parse(file).iter(f"{SVG}text")]
     for text in ("Title", "unit", "left", "right", "first", "second", "hash", "array"):
         assert text in texts
     more = {**PANELS, "right": {"first": {"hash": 4.0, "array": 2.0}}}
-    chart.dots(tmp_path / "more.svg", "Title", "unit", more)
+    draw(tmp_path / "more.svg", more)
     assert markers(tmp_path / "more.svg") == markers(file) + 1
+
+
+def test_first_row_is_on_top(tmp_path: Path) -> None:
+    file = tmp_path / "chart.svg"
+    draw(file, PANELS)
+    texts = ET.parse(file).iter(f"{SVG}text")
+    height = {"".join(t.itertext()): float(t.get("y", "")) for t in texts}
+    assert height["Title"] < height["hash"] < height["array"] < height["unit"]
 
 
 def test_number_below_zero_is_inside(tmp_path: Path) -> None:
     """Its dot is left of that for zero, and both are right of the axis."""
     file = tmp_path / "chart.svg"
-    chart.dots(file, "Title", "unit", {"": {"only": {"a": -2.0, "b": 0.0, "c": 5.0}}})
+    draw(file, {"": {"only": {"a": -2.0, "b": 0.0, "c": 5.0}}})
     root = ET.parse(file).getroot()
     (clip,) = root.iter(f"{SVG}clipPath")
     left = float(clip[0].get("x", ""))

@@ -230,3 +230,9 @@ def test_choice_of_the_mirror(
     foreign = {"uris": "x/docker/debian", "suites": "bookworm", "components": "stable"}
     mirror = debian.debian_mirror([foreign, *({"uris": uri} | common for uri in uris)])
     assert (mirror["uris"] if mirror else None) == expected
+
+
+def test_name_of_the_mirror_counts_more_than_its_suites(apt: Path) -> None:
+    vendor = {"uris": "x/vendor", "suites": "bookworm", "components": "main"}
+    named = {"uris": "x/debian", "suites": "trixie", "components": "main"}
+    assert debian.debian_mirror([vendor, named]) == named

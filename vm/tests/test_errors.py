@@ -11,7 +11,7 @@ def test_text_of_an_error() -> None:
     error = BuildError(
         "it broke",
         command=["make", "CC=ccache gcc"],
-        detail="first line\n  second line\n",
+        detail="first line\n  second line\n\n",
         hint="mend it",
     )
     assert str(error).splitlines() == [

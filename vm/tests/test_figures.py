@@ -89,6 +89,8 @@ def test_what_libbpf_said_is_shown() -> None:
 def test_merge() -> None:
     merged = merge(costs(200.0, 201.0, 200.5))
     assert merged == {HIT: Figure("figure", 200.5, 1.0)}
+    merged = merge(costs(-200.0, -200.5))
+    assert merged == {HIT: Figure("figure", -200.25, 0.5)}
     assert merge([FIGURES, FIGURES])[KPROBE] == Figure("skipped")
     assert merge(costs(0.0, 0.0)) == {HIT: Figure("figure", 0.0, 0.0)}
 

@@ -56,7 +56,10 @@ def test_file_that_is_not_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["CONFIG_A", "A=y", " CONFIG_A=y", "CONFIG_A =y", "CONFIG-A=y", "-CONFIG_A", "x"],
+    [
+        *("CONFIG_A", "A=y", " CONFIG_A=y", "CONFIG_A =y", "CONFIG-A=y", "-CONFIG_A"),
+        *(" # Why.", "x"),
+    ],
 )
 def test_line_that_kconfig_would_ignore(tmp_path: Path, line: str) -> None:
     file = tmp_path / "a.config"

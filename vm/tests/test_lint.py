@@ -22,11 +22,13 @@ IN_GUEST = {"vm.agent", "vm.guest_shell"}
 @pytest.mark.parametrize(
     "check", ["ruff check --no-cache", "ruff format --no-cache --diff", "mypy --strict"]
 )
-def test_code(check: str, pytestconfig: pytest.Config) -> None:
+def test_code(check: str, pytestconfig: pytest.Config, tmp_path: Path) -> None:
     words = [sys.executable, "-m", *check.split()]
     if check.startswith("mypy"):
-        assert pytestconfig.cache is not None
-        words += ["--cache-dir", str(pytestconfig.cache.mkdir("mypy"))]
+        # It is ten times faster the second time.
+        cache = getattr(pytestconfig, "cache", None)
+        folder = cache.mkdir("mypy") if cache is not None else tmp_path
+        words += ["--cache-dir", str(folder)]
     result = subprocess.run(
         [*words, *CODE],
         cwd=ROOT,

@@ -104,8 +104,11 @@ def test_run_that_logged_nothing_leaves_nothing(tmp_path: Path, said: Said) -> N
 
 
 def test_oldest_are_removed(runs: Runs) -> None:
-    folders = [runs.ended() for _ in range(RUNS_KEPT + 3)]
+    folders = [runs.ended() for _ in range(RUNS_KEPT)]
+    before = sorted(Path("/proc/self/fd").iterdir())
+    folders += [runs.ended() for _ in range(3)]
     assert runs.folders() == folders[3:]
+    assert sorted(Path("/proc/self/fd").iterdir()) == before, "all are closed"
 
 
 def test_only_a_run_that_is_kept_removes_others(runs: Runs) -> None:

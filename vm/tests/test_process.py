@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,22 @@ def ends(pid: int, seconds: float = 5.0) -> bool:
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not alive(pid)
+
+
+@contextmanager
+def typed(text: str) -> Iterator[None]:
+    """Text that waits on stdin."""
+    before = os.dup(0)
+    reading, writing = os.pipe()
+    os.write(writing, text.encode())
+    os.close(writing)
+    os.dup2(reading, 0)
+    os.close(reading)
+    try:
+        yield
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
 
 
 # The log
@@ -78,13 +96,14 @@ def test_surroundings_of_a_command(
 ) -> None:
     monkeypatch.setenv("KEPT", "kept")
     lines: list[str] = []
-    run_logged(
-        sh('pwd; echo "$KEPT $ADDED"; cat; cut -d" " -f6 /proc/self/stat; echo $$'),
-        log,
-        cwd=tmp_path,
-        env={"ADDED": "added"},
-        on_line=lines.append,
-    )
+    with typed("not for the command\n"):
+        run_logged(
+            sh('pwd; echo "$KEPT $ADDED"; cat; cut -d" " -f6 /proc/self/stat; echo $$'),
+            log,
+            cwd=tmp_path,
+            env={"ADDED": "added"},
+            on_line=lines.append,
+        )
     where, words, *ids = lines
     assert (where, words) == (str(tmp_path), "kept added")
     assert len(ids) == 2, "nothing is read from the terminal"

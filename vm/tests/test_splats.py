@@ -136,5 +136,5 @@ def test_trace_has_an_end() -> None:
 
 
 def test_lines_without_escapes() -> None:
-    text = "\x1b[2J\x1b[1;31mred\x1b[0m\r\n\x1bcplain\r\n\x1b[?7l"
+    text = "\x1b[2J\x1b[1;31mred\x1b[0m\r\r\n\x1bcplain\r\n\x1b[?7l"
     assert lines_of(text) == ["red", "plain"]

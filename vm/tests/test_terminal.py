@@ -12,6 +12,8 @@ from vm import terminal as module
 from vm.terminal import Log, Terminal, progress_line
 from vm.tests.conftest import Said
 
+ERASED = "\x1b[1A\x1b[2K"  # one line up, and empty it
+
 
 class Clock:
     """A clock that stands still unless it is set."""
@@ -132,6 +134,7 @@ def test_bar(clock: Clock) -> None:
     user.finish()
     text = written(user)
     assert "1/4 objects" in text and "4/4 objects" in text
+    assert ERASED in text.rpartition("4/4")[2]
     user.say("done")
     assert written(user).removeprefix(text) == "done\n"
 

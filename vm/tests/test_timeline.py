@@ -26,6 +26,12 @@ def test_read() -> None:
     assert timeline.switches == (25,)
 
 
+def test_samples_are_in_the_order_of_their_times() -> None:
+    timeline = read("# sample 40 4 0 0 2\n# sample 0 0 0 0 1\n# sample 20 1 0 0 1\n")
+    assert timeline is not None
+    assert [sample.ms for sample in timeline.samples] == [0, 20, 40]
+
+
 def test_rates_leave_out_samples_of_the_same_time() -> None:
     timeline = read(OUTPUT + "# sample 40 500 0 9 2\n")
     assert timeline is not None

@@ -154,6 +154,11 @@ def test_fresh_tree_has_the_series_and_new_mtimes(patching: Patching) -> None:
     assert (tree.path / "c.c").stat().st_mtime_ns != OLD
 
 
+def test_fresh_tree_without_patches_is_a_change(patching: Patching) -> None:
+    assert patching.prepare(0).changed
+    assert not patching.prepare(0).changed
+
+
 def test_same_series_changes_nothing(patching: Patching) -> None:
     first = patching.prepare()
     patching.age()
@@ -241,6 +246,10 @@ def test_repository_around_the_cache(patching: Patching) -> None:
     subprocess.run(["git", "init", "-q", patching.tmp_path], check=True)
     tree = patching.prepare()
     assert (tree.path / "a.c").read_text().splitlines()[9] == "first"
+    wrong = edited(9, "not there")
+    bad = patching.patch(3, diff("b.c", wrong, edited(10, "x", wrong)))
+    with pytest.raises(BuildError, match=rf"{bad} does not apply at b\.c:7"):
+        patching.prepare()
 
 
 @pytest.mark.parametrize(
@@ -261,6 +270,7 @@ def test_users_git_configuration_changes_no_patched_file(
     path = patching.prepare().path
     assert b"\r" not in b"".join(file.read_bytes() for file in path.iterdir())
     assert (path / "blank.c").read_text() == "int n;  \n"
+    assert "warning" not in patching.log.path.read_text()
     path = patching.prepare(0).path
     for name in ("a.c", "b.c", "c.c"):
         assert (path / name).read_bytes() == "\n".join([*LINES, ""]).encode()
@@ -347,6 +357,37 @@ def test_two_user_trees_are_kept(patching: Patching, said: Said) -> None:
     assert any(re.match(r"removing .*tree-dir-", line) for line in said.lines)
 
 
+def test_user_tree_in_use_is_kept(patching: Patching) -> None:
+    first, second, third = (user_tree(patching, name) for name in "abc")
+    kept = prepare_user(patching, first)
+    dropped = prepare_user(patching, second)
+    for number, tree in enumerate((kept, dropped)):
+        os.utime(tree.path.with_name("state"), ns=(OLD + number, OLD + number))
+    assert not prepare_user(patching, first).changed
+    prepare_user(patching, third)
+    assert kept.path.exists() and not dropped.path.exists()
+
+
+def test_removal_that_was_cut_short(
+    patching: Patching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left does not pass for a tree."""
+    folders = [user_tree(patching, name) for name in "abc"]
+    first = prepare_user(patching, folders[0])
+    prepare_user(patching, folders[1])
+
+    def killed(folder: Path, **more: object) -> None:
+        (folder / "linux" / "a.c").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vm.tree.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_user(patching, folders[2])
+    assert prepare_user(patching, folders[0]).path == first.path
+    assert (first.path / "a.c").read_text().splitlines()[9] == "first"
+
+
 @pytest.mark.parametrize("dirty", [False, True])
 @pytest.mark.parametrize(
     "config",
@@ -375,6 +416,22 @@ def test_users_git_configuration_changes_no_exported_file(
             assert copy == file.read_bytes()
     lines = (path / "a.c").read_text().splitlines()
     assert lines[9] == "first" and lines[29] == ("mine" if dirty else "line 30")
+
+
+def test_file_that_is_ignored_yet_committed(patching: Patching) -> None:
+    """It is exported, and no other file that is ignored is."""
+    folder = user_tree(patching)
+    (folder / "forced.o").write_text("forced")
+    commit(folder)
+    (folder / ".git" / "info" / "exclude").write_text("*.o\n")
+    (folder / "other.o").write_text("other")
+    for change in ("", "int mine;\n"):
+        if change:
+            (folder / "mine.c").write_text(change)
+        path = prepare_user(patching, folder, allow_dirty=True).path
+        assert (path / "mine.c").exists() == bool(change)
+        assert (path / "forced.o").read_text() == "forced"
+        assert not (path / "other.o").exists()
 
 
 def test_nothing_is_left_of_the_export(patching: Patching) -> None:
