@@ -82,7 +82,8 @@ def _spread(config: pytest.Config) -> None:
         and any(path.is_dir() for path in paths)
         and not (option.usepdb or option.collectonly)
     ):
-        option.tx = ["popen"] * len(os.sched_getaffinity(0))
+        # One more than CPUs, because many of them wait.
+        option.tx = ["popen"] * (len(os.sched_getaffinity(0)) + 1)
         option.dist = "load"
 
 

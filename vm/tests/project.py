@@ -55,6 +55,7 @@ class Project:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.cache = path / "cache"
+        self.plugins = False  # whether to load pytest's installed plugins: slow
 
     def copy(self, path: Path) -> Project:
         """The same project in another folder."""
@@ -84,10 +85,11 @@ class Project:
         main = [sys.executable, "-I", str(self.path / "vm" / "__main__.py")]
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
         path = f"{self.path / 'bin'}:{os.environ['PATH']}"
+        quick = {} if self.plugins else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         process: subprocess.Popen[str] = subprocess.Popen(
             [*(program or main), f"--cache={self.cache}", *arguments],
             cwd=self.path,
-            env={**kept, "PATH": path, **(environment or {})},
+            env={**kept, **quick, "PATH": path, **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=stdout,
             stderr=subprocess.STDOUT if stdout == subprocess.PIPE else subprocess.PIPE,

@@ -35,6 +35,7 @@ def make(
     for name in ("ANSWER_MARGIN", "POWER_OFF_DEADLINE", "CONSOLE_DEADLINE"):
         monkeypatch.setattr(module, name, 0.5)
     monkeypatch.setattr(module, "_TRACE_GRACE", 1.0)
+    monkeypatch.setattr("vm.process._TERM_GRACE", 0.4)
 
     def call(how: str = "", deadline: float = 20.0) -> Guest:
         project.set(how)
@@ -253,11 +254,8 @@ def test_splats_are_seen_with_the_command(make: Make) -> None:
 
 @pytest.mark.parametrize("how", ["stays", "has children", "ignores SIGTERM"])
 @pytest.mark.parametrize("interrupted", [False, True])
-def test_nothing_is_left(
-    make: Make, log: Log, monkeypatch: pytest.MonkeyPatch, how: str, interrupted: bool
-) -> None:
+def test_nothing_is_left(make: Make, log: Log, how: str, interrupted: bool) -> None:
     """Whatever it takes: children in groups of their own, deaf ones, Ctrl-C."""
-    monkeypatch.setattr("vm.process._TERM_GRACE", 0.4)
     leader, begin = 0, 0.0
     with contextlib.suppress(KeyboardInterrupt, GuestError), make(how) as guest:
         leader = guest.console._child.pid  # type: ignore[union-attr]
