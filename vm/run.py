@@ -180,7 +180,8 @@ class Run:
         lines = [f"source:  {image.tree.source.describe}, {series}"]
         if self.machine is not None:
             accel = self.machine.accel
-            words = [f"{accel.name} ({accel.why})", self.machine.threads]
+            words = [f"{accel.name} ({accel.why})", self.machine.qemu]
+            words += ["one thread for all CPUs"] * self.machine.one_thread
             debug = ", debug" * self.options.debug_kernel
             why = ", ".join(filter(None, words))
             lines.append(f"kernel:  {self.release}{debug}, accelerator: {why}")

@@ -102,7 +102,7 @@ class Project:
         """Run to the end, and see that nothing crashed."""
         self.set(how)
         process = self.start(*arguments)
-        output, _ = process.communicate(typed, timeout=60)
+        output, _ = process.communicate(typed, timeout=120)
         for word in ("Traceback (most", "INTERNALERROR", "plugin.py:", "vm/run.py:"):
             assert word not in output, output
         return Ended(process.returncode, output)

@@ -30,6 +30,7 @@ def test_every_word() -> None:
         *("--force-9p", "--disable-microvm", "--rodir", "'/run/x y'"),
         *("--disable-kvm", "--verbose", "--cwd", "/", "--exec", "exec 'a b'"),
         *("--append", "oops=panic", "--append", "printk.devkmsg=on"),
+        "--qemu-opts=-accel tcg,thread=single",
     ]
 
 
@@ -46,28 +47,23 @@ def test_icount() -> None:
 
 def test_qemu_options_are_quoted_for_the_shell() -> None:
     words = ("-device", "x,y=a b;reboot")
-    command = Machine(qemu_opts=words).vng_command(IMAGE)
+    command = Machine(cpus=1, qemu_opts=words).vng_command(IMAGE)
     assert command[-1] == "--qemu-opts=-device 'x,y=a b;reboot'"
 
 
 def test_gdb() -> None:
-    command = Machine(gdb=1234).vng_command(IMAGE)
+    command = Machine(cpus=1, gdb=1234).vng_command(IMAGE)
     assert command[-1] == "--qemu-opts=-gdb tcp:127.0.0.1:1234 -S"
     assert command[command.index("--append") + 1] == "nokaslr"
 
 
-@pytest.mark.parametrize(
-    ("version", "one"),
-    [("7.2.22 (Debian 1)", True), ("8.0.5", True), ("8.1.0", False), ("10.0.2", False)],
-)
-def test_one_thread_before_qemu_8_1(version: str, one: bool) -> None:
-    machine = Machine(qemu=f"QEMU emulator version {version}")
+def test_one_thread_for_emulated_cpus() -> None:
     single = "-accel tcg,thread=single"
-    assert (single in shlex.join(machine.vng_command(IMAGE))) == one
-    assert bool(machine.threads) == one
+    machine = Machine()
+    assert single in shlex.join(machine.vng_command(IMAGE)) and machine.one_thread
     for other in (replace(machine, cpus=1), replace(machine, accel=KVM)):
         assert single not in shlex.join(other.vng_command(IMAGE))
-        assert other.threads == ""
+        assert not other.one_thread
 
 
 def test_qemu_version(

@@ -235,7 +235,7 @@ def test_attach(project: Project) -> None:
     process = project.start()
     output: list[str] = []
     threading.Thread(target=lambda: output.append(process.communicate()[0])).start()
-    deadline = 200
+    deadline = 1800
     while "one f.hash.waits" not in project.ran:
         deadline -= 1
         assert deadline
@@ -246,7 +246,7 @@ def test_attach(project: Project) -> None:
     text = "echo $PROJECT; touch $PROJECT/guest/go; exit 4"
     ended = attach(second, f"--command=sh -c '{text}'")
     assert ended == (4, f"{project.path}\n")
-    process.wait(20)
+    process.wait(90)
     assert process.returncode == 0
     assert project.asked[: len(asked)] == asked
     status, text = attach(second)
@@ -259,7 +259,7 @@ def attach(project: Project, *arguments: str) -> tuple[int, str]:
     kept = (project.path / "asked").read_text()
     process = project.start("--attach", *arguments)
     (project.path / "asked").write_text(kept)
-    output, _ = process.communicate("", timeout=20)
+    output, _ = process.communicate("", timeout=90)
     return process.returncode, output
 
 

@@ -24,8 +24,8 @@ def test_all_pass(project: Project) -> None:
     assert "3 passed" in ended.output
     assert re.search(r"^all +3 +0 +0 +\d+\.\d$", ended.output, re.MULTILINE)
     assert re.search(
-        r"^kernel:  \S+, accelerator: tcg \(TCG: there is no .*\), one thread for all "
-        r"CPUs because QEMU is older than 8.1$",
+        r"^kernel:  \S+, accelerator: tcg \(TCG: there is no .*\), "
+        r"QEMU emulator version 7\.2\.22, one thread for all CPUs$",
         ended.output,
         re.MULTILINE,
     )
@@ -182,13 +182,13 @@ def test_nothing_survives_a_killed_harness(
     project.tests("f.hash.waits")
     project.set("")
     process = project.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while "one f.hash.waits" not in project.ran:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     (child,) = [pid for pid in children(process.pid) if session_members(pid)]
     process.send_signal(sig)
-    process.communicate(timeout=20)
+    process.communicate(timeout=90)
     while session_members(child):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -232,7 +232,7 @@ def test_full_disk_behind_stdout(project: Project) -> None:
     project.set("")
     with open("/dev/full", "w") as full:  # noqa: PTH123
         process = project.start(stdout=full)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=90)
     assert process.returncode == 3
     message = "error: cannot write to stdout: No space left on device\nnext:    "
     assert errors.count(message) == 1 and "Traceback" not in errors
@@ -244,7 +244,7 @@ def test_pipe_that_nobody_reads(project: Project) -> None:
     process = project.start(stdout=write)
     os.close(write)
     os.close(read)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=90)
     assert process.returncode == 3
     assert "cannot write to stdout: Broken pipe\n" in errors
     assert "Traceback" not in errors and "Exception ignored" not in errors

@@ -226,7 +226,7 @@ def ended(
     """A whole run of run_tests.py: its exit status and output."""
     program = [sys.executable, str(project.path / "run_tests.py")]
     process = project.start(*arguments, program=program, environment=environment)
-    output, _ = process.communicate("", timeout=60)
+    output, _ = process.communicate("", timeout=120)
     return process.returncode, output
 
 
@@ -297,7 +297,7 @@ def test_streams_that_cannot_be_written(
         env={"PATH": path, "HOME": str(whole.path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     output = result.stdout + result.stderr
