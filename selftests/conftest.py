@@ -67,7 +67,7 @@ class CTest(pytest.Item):
         self.line = line
 
     def runtest(self) -> None:
-        """Run it, booting the guest first; skip or fail as its result says."""
+        """Run it in the guest; skip or fail as its result says."""
         self.user_properties.append(("program", self.path.stem))
         result = self._result()
         self.add_report_section("call", "output", result.output)
@@ -79,18 +79,11 @@ class CTest(pytest.Item):
     def _result(self) -> TestResult:
         run = run_of(self.config)
         try:
-            if not run.ready:
-                with uncaptured(self.config):
-                    run.boot_for_tests()
+            with uncaptured(self.config):
+                return run.run_test(self.path.stem, self.name)
         except HarnessError as error:
             run.error = error
             pytest.exit(error.title)
-        try:
-            return run.run_test(self.path.stem, self.name)
-        except HarnessError as error:
-            run.error = error
-            self.session.shouldstop = error.title
-            return run.results[-1]
 
     def repr_failure(
         self,

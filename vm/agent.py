@@ -3,10 +3,10 @@
     python3 -I -S agent.py PORT LIMIT [SHELL_PORT]
 
 PORT names a virtio-serial port; at most LIMIT bytes of a command's output are
-sent. The port is the agent's own, so nothing that a test or the kernel prints
-can be mistaken for an answer. It says "ready RELEASE FOLDER": the folder is in
-memory, for programs that are to start fast. Then, until "poweroff" or the end of
-its input, which both power the guest off:
+sent, half of them from its end. The port is the agent's own, so nothing that a
+test or the kernel prints can be mistaken for an answer. It says "ready RELEASE
+FOLDER": the folder is in memory, for programs that are to start fast. Then, until
+"poweroff" or the end of its input, which both power the guest off:
 
     request: ID SECONDS WORD...     time limit; each word as x and its bytes in hex
     answer:  done ID STATUS TIMED_OUT MS SENT TOTAL, and SENT bytes of output
@@ -109,40 +109,98 @@ def end_leftovers() -> None:
         os.waitpid(-1, 0)
 
 
-def wait(pid: int, seconds: float) -> tuple[int, bool]:
-    """The exit status of a child that leads a session, and whether it timed out."""
+class Output:
+    """What a command prints: the beginning, the end, and how much it was in all.
+
+    At most `limit` bytes are kept, so that a flood fills neither memory nor port.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.half = limit // 2
+        self.head = b""
+        self.tail = bytearray()
+        self.total = 0
+
+    def add(self, data: bytes) -> None:
+        """The command printed `data`."""
+        self.total += len(data)
+        room = max(self.half - len(self.head), 0)
+        self.head += data[:room]
+        self.tail += data[room:]
+        if len(self.tail) > 2 * self.half:
+            del self.tail[: -self.half]
+
+    def text(self) -> bytes:
+        """What is kept; if that is not all, half of it is the end."""
+        return self.head + bytes(self.tail[-self.half :] if self.half else b"")
+
+
+def wait(pid: int, seconds: float, pipe: int, output: Output) -> tuple[int, bool]:
+    """The exit status of a child that leads a session, and whether it timed out.
+
+    Meanwhile, what it prints goes from the pipe to `output`.
+    """
     watch = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(watch, select.POLLIN)
-    limit = None if seconds == float("inf") else seconds * 1000
-    timed_out = not poll.poll(limit)
-    if timed_out:
-        os.killpg(pid, signal.SIGTERM)
-        if not poll.poll(TERM_GRACE * 1000):
-            os.killpg(pid, signal.SIGKILL)
+    poll.register(pipe, select.POLLIN)
+    begin = time.monotonic()
+    signals = [signal.SIGKILL, signal.SIGTERM]
+    ended = timed_out = False
+    while not ended:
+        left = begin + seconds - time.monotonic()
+        ready = poll.poll(None if seconds == float("inf") else max(left, 0) * 1000)
+        for descriptor, _ in ready:
+            if descriptor == watch:
+                ended = True
+            elif not drain(pipe, output):
+                poll.unregister(pipe)
+        if not ready:
+            timed_out = True
+            if signals:
+                os.killpg(pid, signals.pop())
+            seconds += TERM_GRACE if signals else float("inf")
     os.close(watch)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return (status if status >= 0 else 128 - status), timed_out
 
 
-def run(argv: list[str], seconds: float, output: int) -> tuple[int, bool]:
-    """Run a command with stdout and stderr going to the file `output`."""
+def drain(pipe: int, output: Output) -> bool:
+    """Take what is in the pipe now; False if nobody can write to it any more."""
+    try:
+        data = os.read(pipe, 1 << 16)
+    except BlockingIOError:
+        return True
+    output.add(data)
+    return bool(data)
+
+
+def run(argv: list[str], seconds: float, output: Output) -> tuple[int, bool]:
+    """Run a command with stdout and stderr going to `output`."""
     null = os.open(os.devnull, os.O_RDONLY)
-    os.ftruncate(output, 0)
-    os.lseek(output, 0, os.SEEK_SET)
-    actions = [(os.POSIX_SPAWN_DUP2, fd, to) for to, fd in enumerate((null, output))]
-    actions.append((os.POSIX_SPAWN_DUP2, output, 2))
+    # Not a file: a command that opens /dev/stderr would truncate it.
+    pipe, inner = os.pipe()
+    os.set_blocking(pipe, False)
+    actions = [(os.POSIX_SPAWN_DUP2, fd, to) for to, fd in enumerate((null, inner))]
+    actions.append((os.POSIX_SPAWN_DUP2, inner, 2))
     try:
         pid = os.posix_spawnp(
             argv[0], argv, os.environ, file_actions=actions, setsid=True
         )
     except OSError as error:
-        os.write(output, f"{argv[0]}: {error.strerror}\n".encode())
+        output.add(f"{argv[0]}: {error.strerror}\n".encode())
+        os.close(pipe)
         return 127, False
     finally:
         os.close(null)
-    status = wait(pid, seconds)
+        os.close(inner)
+    status = wait(pid, seconds, pipe, output)
     end_leftovers()
+    before = -1
+    while before != output.total:
+        before = output.total
+        drain(pipe, output)
+    os.close(pipe)
     return status
 
 
@@ -158,7 +216,6 @@ def main(port_name: str, limit: int, shell_port: str = "") -> None:
     adopt_orphans()
     port = open_port(port_name)
     os.makedirs(FOLDER, exist_ok=True)
-    output = os.open(f"{FOLDER}/output", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     kmsg = os.open(KMSG, os.O_WRONLY | os.O_CLOEXEC)
     mark(kmsg, "ready")
     os.write(port, f"ready {os.uname().release} {FOLDER}\n".encode())
@@ -167,15 +224,15 @@ def main(port_name: str, limit: int, shell_port: str = "") -> None:
             break
         number, seconds, *words = line.decode().split()
         argv = [os.fsdecode(bytes.fromhex(word[1:])) for word in words]
+        output = Output(limit)
         mark(kmsg, f"begin {number}")
         begin = time.monotonic()
         status, timed_out = run(argv, float(seconds), output)
         milliseconds = int((time.monotonic() - begin) * 1000)
         mark(kmsg, f"end {number}")
-        total = os.fstat(output).st_size
-        text = os.pread(output, min(total, limit), 0)
+        text = output.text()
         answer = f"done {number} {status} {int(timed_out)} {milliseconds}"
-        message = f"{answer} {len(text)} {total}\n".encode() + text
+        message = f"{answer} {len(text)} {output.total}\n".encode() + text
         while message:
             message = message[os.write(port, message) :]
 

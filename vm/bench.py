@@ -142,7 +142,7 @@ def measure_boot(
     if guest.splats:
         raise GuestError(
             "the kernel complained during the benchmark",
-            detail="\n".join(guest.splats),
+            detail="\n".join(map(str, guest.splats)),
             hint=f"the console's log is {log.path}",
         )
     return figures, guest.release

@@ -12,7 +12,7 @@ from pathlib import Path
 import pexpect  # type: ignore[import-untyped]
 
 from vm.process import die_with_parent, end_session, session_members
-from vm.splats import lines_of
+from vm.splats import Scan
 
 _CLOSE_SECONDS = 2.0  # for the terminal to be closed once its processes are gone
 
@@ -21,14 +21,14 @@ class Console:
     """A command on a terminal of its own, which is the guest's console.
 
     A thread reads the terminal, so that it never fills and blocks the guest; what
-    it reads is appended to the file `log` and kept in memory.
+    it reads is appended to the file `log`, and `scan` says what it shows.
     """
 
     def __init__(self, log: Path) -> None:
         self.log = log
         self._child: pexpect.spawn | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
-        self._text = ""
+        self.scan = Scan()
 
     def start(self, command: list[str], env: dict[str, str]) -> None:
         """Start the command as the leader of a session of its own."""
@@ -52,9 +52,9 @@ class Console:
         ):
             while True:
                 part = self._child.read_nonblocking(4096, timeout=None)
-                self._text += part
                 file.write(part.replace("\r", ""))
                 file.flush()
+                self.scan.feed(part)
 
     def started(self, pid: int) -> bool:
         """Whether the process belongs to the command's session."""
@@ -73,11 +73,6 @@ class Console:
             self._child.close(force=True)
             self._child = None
 
-    @property
-    def text(self) -> str:
-        """Everything printed so far."""
-        return self._text
-
     def tail(self, count: int = 20) -> str:
         """The last `count` lines."""
-        return "\n".join(lines_of(self._text)[-count:])
+        return "\n".join(self.scan.last_lines(count))

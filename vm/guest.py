@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import select
 import shlex
@@ -27,7 +26,7 @@ from typing import Self
 from vm.console import Console
 from vm.errors import GuestError
 from vm.machine import Machine, environment
-from vm.splats import Verdict, classify, splats
+from vm.splats import Splat
 from vm.terminal import Log
 
 AGENT = Path(__file__).with_name("agent.py")
@@ -36,6 +35,7 @@ SHELL_PORT = "bpf.map.tracing.shell"
 OUTPUT_LIMIT = 1 << 20  # bytes of a command's output that the agent sends
 BOOT_DEADLINE = 120.0  # seconds
 ANSWER_MARGIN = 20.0  # seconds beyond a command's timeout until it is a hang
+HANG_GRACE = 30.0  # seconds after the kernel reported a hang
 CONSOLE_DEADLINE = 20.0  # seconds that the console may be behind
 POWER_OFF_DEADLINE = 20.0  # seconds
 _COPY_TIMEOUT = 600.0  # seconds
@@ -100,17 +100,17 @@ class Guest:
         self._channel: socket.socket | None = None
         self._received = b""
         self._requests = 0
-        self._marked = 0  # how much of the console belongs to what is over
+        self._before = 0  # how many splats were there before the command
 
     @property
-    def splats(self) -> list[str]:
-        """Headlines of kernel warnings and bugs so far; complete after leaving."""
-        return splats(self.console.text)
+    def splats(self) -> list[Splat]:
+        """What the kernel has reported so far; complete after leaving."""
+        return self.console.scan.splats
 
     @property
-    def verdict(self) -> Verdict | None:
-        """The worst event that the console reported so far."""
-        return classify(self.console.text)
+    def worst(self) -> Splat | None:
+        """The worst of it, if any."""
+        return self.console.scan.worst
 
     def __enter__(self) -> Self:
         begin = time.monotonic()
@@ -141,6 +141,7 @@ class Guest:
         if self._channel is None:
             raise self._lost(f"the guest was gone before `{command}`")
         self._requests += 1
+        self._before = len(self.splats)
         timeout = timeout if self._timeouts else float("inf")
         words = " ".join("x" + os.fsencode(word).hex() for word in argv)
         request = f"{self._requests} {timeout:.3f} {words}\n"
@@ -151,10 +152,15 @@ class Guest:
         if header[:2] != ["done", str(self._requests)] or len(header) != 7:
             raise self._lost(f"the agent answered {header!r} {doing}")
         status, timed_out, milliseconds, sent, total = map(int, header[2:])
-        output = self._receive(sent, deadline, doing).decode(errors="replace")
+        raw = self._receive(sent, deadline, doing)
+        output = raw.decode(errors="replace")
         self._wait_for_mark(f"end {self._requests}", doing)
         if total > sent:
-            output += f"\n[{total - sent} more bytes of output are left out]\n"
+            half = sent // 2
+            gap = f"\n[{total - sent} bytes of output are left out]\n"
+            output = gap.join(
+                text.decode(errors="replace") for text in (raw[:half], raw[half:])
+            )
         return Result(status, output, milliseconds / 1000, bool(timed_out))
 
     def copy(self, files: Sequence[Path]) -> None:
@@ -182,9 +188,8 @@ class Guest:
 
     def _wait_for_mark(self, what: str, doing: str) -> None:
         """Wait for a mark of the agent's on the console, which may be behind."""
-        mark = re.compile(rf"bpf-map-tracing: {what}\r*$", re.MULTILINE)
         deadline = self._deadline(CONSOLE_DEADLINE)
-        while not mark.search(self.console.text, self._marked):
+        while what not in self.console.scan.marks[-20:]:
             if self.console.closed():
                 raise self.lost(doing)
             if time.monotonic() > deadline:
@@ -192,7 +197,6 @@ class Guest:
                     f"the console did not show the end of what ran {doing}"
                 )
             time.sleep(0.001)
-        self._marked = len(self.console.text)
 
     def _deadline(self, seconds: float) -> float:
         return time.monotonic() + (seconds if self._timeouts else float("inf"))
@@ -225,8 +229,11 @@ class Guest:
     def _wait(self, readable: socket.socket, deadline: float, doing: str) -> None:
         """Wait until there is something to read, or raise what became of the guest."""
         while not select.select([readable], [], [], 0.1)[0]:
-            if self.console.closed() or (self.verdict and self.verdict.fatal):
+            if self.console.closed() or (self.worst and self.worst.fatal):
                 raise self.lost(doing)
+            if any(splat.hang for splat in self.splats[self._before :]):
+                # It may recover, but not after the longest limit.
+                deadline = min(deadline, self._deadline(HANG_GRACE))
             if time.monotonic() > deadline:
                 raise self._lost_hanging(doing)
 
@@ -257,20 +264,21 @@ class Guest:
             channel.sendall(b"poweroff\n")
         if not self.console.closed(POWER_OFF_DEADLINE):
             raise self._lost_hanging("at power-off")
-        if self.verdict and self.verdict.fatal:
+        if self.worst and self.worst.fatal:
             raise self.lost("at power-off")
 
     def lost(self, doing: str) -> GuestError:
         """The error for a guest that died, from what its console says."""
         # A panic ends QEMU, and with it the console: then all of it is there.
         self.console.closed(_TRACE_GRACE)
-        if (verdict := self.verdict) and verdict.fatal:
-            return self._lost(f"{verdict.kind} {doing}: {verdict.headline}")
+        if (worst := self.worst) and worst.fatal:
+            return self._lost(f"{worst.kind.outcome} {doing}: {worst.headline}")
         return self._lost(f"vanished: QEMU ended {doing}")
 
     def _lost_hanging(self, doing: str) -> GuestError:
-        stall = f": {self.verdict.headline}" if self.verdict else ""
-        return self._lost(f"hang: the guest does not respond {doing}{stall}")
+        if (worst := self.worst) and worst.hang:
+            return self._lost(f"{worst.kind.outcome} {doing}: {worst.headline}")
+        return self._lost(f"hang: the guest does not respond {doing}")
 
     def _lost(self, what: str) -> GuestError:
         """End everything that is left, and make the error."""

@@ -18,6 +18,8 @@ _PLAN = re.compile(r"^1\.\.(\d+)(?:\s.*)?$", re.MULTILINE)
 _RESULT = r"^(not )?ok 1 {name}(?: # (\w+) ?(.*))?$"
 # What the harness's own failed checks and TH_LOG() print: file:line:test:text.
 _CHECK = r"# (\S+:\d+:{test}:.*)"
+# How a failed check begins; TH_LOG() may print anything else.
+_EXPECTED = re.compile(r"^\S+:\d+:\w+:Expected .* (==|!=|<|<=|>|>=) ")
 # What the harness says of how a test ended.
 _ENDED = r"# {test}: ((?:Test |unable |Failed ).*)"
 
@@ -63,6 +65,10 @@ def parse(output: str, status: int = 0) -> KtapResult:
     if status:
         return KtapResult("crashed", f"said ok, then {_ended(status)}", notes)
     if directive == "SKIP":
+        if any(_EXPECTED.search(note) for note in notes):
+            return KtapResult(
+                "not ok", f"a check failed before the skip: {text}", notes
+            )
         return KtapResult("skip", text, notes)
     return KtapResult("ok", text, notes)
 

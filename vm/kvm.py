@@ -92,12 +92,12 @@ def _probe(bzimage: Path, log: Log) -> tuple[Accel, bool]:
         with guest:
             seconds = guest.boot_seconds
     except GuestError as error:
-        verdict = guest.verdict
-        if verdict is not None and verdict.kind != "KVM internal error":
+        worst = guest.worst
+        if worst is not None and worst.kind.rank > 0:
             # The kernel ran well enough to say what is wrong with itself.
             return Accel("tcg", f"TCG: the guest under KVM: {error.what}"), False
-        reason = verdict.headline if verdict else "no output"
-        if verdict is None and guest.console.tail(1):
+        reason = worst.headline if worst else "no output"
+        if worst is None and guest.console.tail(1):
             reason = f"the last line: {guest.console.tail(1)}"
         why = f"{KVM} opens, but no guest reached user space"
         return Accel(

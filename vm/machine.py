@@ -15,6 +15,9 @@ from vm.process import output_of
 from vm.terminal import Log
 
 VNG = Path(__file__).with_name("vng.py")
+# An oops is the end; the agent's marks are not dropped; nobody can lower the
+# console's log level; a time stamp tells where a message begins in a line.
+_KERNEL = ("oops=panic", "printk.devkmsg=on", "ignore_loglevel", "printk.time=1")
 _GDB_PORT = 1234  # the one that everybody knows
 
 
@@ -82,8 +85,8 @@ class Machine:
             command.append("--disable-kvm")
         if script:
             command += ["--verbose", "--cwd", "/", "--exec", script]
-            # The agent's marks in the kernel's log must not be dropped.
-            command += ["--append", "oops=panic", "--append", "printk.devkmsg=on"]
+            for word in _KERNEL:
+                command += ["--append", word]
         if self.gdb is not None:
             # Breakpoints are set at the addresses in vmlinux.
             command += ["--append", "nokaslr"]

@@ -48,6 +48,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
             _release_terminal(config)
             return attach.attach(options.cache, options.command)
         terminal = Terminal(Console(stderr=True), verbose=options.verbose)
+        terminal.fresh_line = lambda: _fresh_line(config)
         run = config.stash[_RUN] = Run(options, terminal)
         if option.shell:
             _release_terminal(config)
@@ -137,12 +138,16 @@ def _junit(run: Run) -> str:
 def uncaptured(config: pytest.Config) -> Iterator[None]:
     """Let a step that takes a while show its progress."""
     capture = config.pluginmanager.getplugin("capturemanager")
-    reporter = config.pluginmanager.getplugin("terminalreporter")
     with capture.global_and_fixture_disabled() if capture else nullcontext():
-        if reporter and reporter._tw.width_of_current_line:
-            reporter._tw.line()  # "collecting ... ", or a file's name and dots
-            reporter._tw.flush()
         yield
+
+
+def _fresh_line(config: pytest.Config) -> None:
+    """End pytest's line: "collecting ... ", or a file's name and dots."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter and reporter._tw.width_of_current_line:
+        reporter._tw.line()
+        reporter._tw.flush()
 
 
 def _release_terminal(config: pytest.Config) -> None:

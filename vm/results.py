@@ -11,6 +11,7 @@ from rich.table import Table
 
 from vm.guest import Result
 from vm.ktap import parse
+from vm.splats import Splat
 
 OUTCOMES = ("passed", "failed", "skipped")
 
@@ -42,7 +43,9 @@ class TestResult:
         return "\n".join([f"{self.name}: {self.reason}", *self.diagnostics])
 
 
-def judge(program: str, name: str, result: Result, splats: Sequence[str]) -> TestResult:
+def judge(
+    program: str, name: str, result: Result, splats: Sequence[Splat]
+) -> TestResult:
     """How a test went, from its output, its end, and what the kernel reported."""
     ktap = parse(result.output, result.status)
     outcome = {"ok": "passed", "skip": "skipped"}.get(ktap.outcome, "failed")
@@ -50,8 +53,9 @@ def judge(program: str, name: str, result: Result, splats: Sequence[str]) -> Tes
     if result.timed_out:
         outcome, reason = "failed", f"timed out after {result.seconds:.0f} s"
     if splats:
-        outcome, reason = "failed", "the kernel complained"
-        notes += tuple(splats)
+        worst = min(splats, key=lambda splat: splat.kind.rank)
+        outcome, reason = "failed", str(worst)
+        notes += tuple(line for splat in splats for line in ("", *splat.trace))
     return TestResult(
         program, name, outcome, reason, notes, result.seconds, result.output
     )

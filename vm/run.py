@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from vm.cache import cache_folder, locked
@@ -22,13 +23,15 @@ from vm.terminal import Terminal
 from vm.timeline import draw, read
 
 TEST_TIMEOUT = 300.0  # seconds; tests set their own, by default of 30
+SPOILT_GUESTS = 10  # after which a run gives up
 SHELL_SOCKET = "shell.sock"  # in the run's folder
 
 
 class Run:
     """What a run has so far; each part is made when first needed.
 
-    `error` is what ended the run early; `results` are those of the tests that ran.
+    `error` is what ended the run or the first guest that was lost; `results` are those
+    of the tests that ran; `spoilt` guests were lost or reported something.
     """
 
     def __init__(self, options: Options, terminal: Terminal) -> None:
@@ -44,7 +47,7 @@ class Run:
         self.stages: dict[str, Stage] = {}
         self._guest: Guest | None = None
         self._stack = ExitStack()
-        self._splats = 0
+        self.spoilt = 0
 
     def prepare(self, upto: int | None = None, targets: Sequence[str] = ()) -> Prepared:
         """Build what is to be tested; see prepare.prepare(). Raises HarnessError."""
@@ -88,10 +91,11 @@ class Run:
             )
         self.machine = Machine(
             *(self.accel(), options.cpus, options.memory),
-            append=options.append,
+            # Without it, KASAN reports once per boot.
+            append=(*["kasan_multi_shot"] * options.debug_kernel, *options.append),
             qemu_opts=options.qemu_opts,
             gdb=free_gdb_port() if options.gdb else None,
-            qemu=qemu_version(self.logs.log("console")),
+            qemu=qemu_version(self.logs.log("build")),
         )
         self.logs.keep()
         self.terminal.say(f"booting {image.release} under {self.machine.accel.name}")
@@ -99,8 +103,9 @@ class Run:
             target = f"target remote 127.0.0.1:{self.machine.gdb}"
             command = shlex.join(["gdb", "-ex", target, str(image.vmlinux)])
             self.terminal.say(f"waiting for a debugger: {command}")
+        (self.logs.folder() / SHELL_SOCKET).unlink(missing_ok=True)
         guest = Guest(
-            *(self.machine, image.bzimage, self.logs.log("console")),
+            *(self.machine, image.bzimage, self.logs.log(self._console())),
             shares=[self.prepared.programs.folder] if self.prepared else (),
             shell=_short(self.logs.folder(), self._stack) + f"/{SHELL_SOCKET}",
         )
@@ -109,40 +114,81 @@ class Run:
         if guest.splats:
             raise GuestError(
                 "the kernel complained during boot",
-                detail="\n".join(guest.splats),
+                detail="\n".join(map(str, guest.splats)),
                 hint=f"see the console's log in {self.logs.path}",
             )
         self.release = guest.release
-        self.stages["boot"] = Stage(wall=guest.boot_seconds)
+        self.stages.setdefault("boot", Stage()).wall += guest.boot_seconds
         return guest
 
-    @property
-    def ready(self) -> bool:
-        """Whether run_test() can be called."""
-        return self._guest is not None
+    def _console(self) -> str:
+        """The name of the next guest's console log."""
+        return f"console-{self.spoilt + 1}" if self.spoilt else "console"
 
-    def boot_for_tests(self) -> None:
+    def run_test(self, program: str, name: str) -> TestResult:
+        """Run one test, in a fresh guest if there is none or the last one is spoilt.
+
+        A test that spoils its guest is run once more, alone in a fresh one, to tell
+        whether it was to blame; it has failed in any case. Raises HarnessError if a
+        guest does not boot, or too many were spoilt.
+        """
+        result = self._run_once(program, name)
+        self._keep(result)
+        if self._guest is None:
+            if self.spoilt > SPOILT_GUESTS:
+                raise GuestError(
+                    f"{self.spoilt} guests were lost or reported something",
+                    hint=f"see the consoles in {self.logs.path}",
+                )
+            alone = self._run_once(program, name)
+            word = "again" if self._guest is None else "not again"
+            reason = f"{result.reason} ({word} when run alone: {alone.outcome})"
+            self.results.pop()
+            result = replace(result, outcome="failed", reason=reason)
+            self._keep(result)
+        return result
+
+    def _keep(self, result: TestResult) -> None:
+        """From now on the result cannot be lost."""
+        self.results.append(result)
+        write_ktap(self.logs.folder() / "results.ktap", self.results)
+
+    def _run_once(self, program: str, name: str) -> TestResult:
+        """Run one test. Afterwards there is no guest if the test spoilt it."""
+        guest = self._guest or self._boot_for_tests()
+        before = len(guest.splats)
+        command = [str(guest.folder / program), "-r", name]
+        try:
+            done = guest.run(command, timeout=TEST_TIMEOUT)
+        except GuestError as error:
+            self.error = self.error or error
+            self._drop_guest()
+            notes = (
+                guest.worst.trace if guest.worst else guest.console.scan.last_lines(20)
+            )
+            return TestResult(program, name, "failed", error.what, tuple(notes))
+        splats = guest.splats[before:]
+        if splats:
+            # KASAN, lockdep and WARN_ON_ONCE() may report only once per boot.
+            self._drop_guest()
+        result = judge(program, name, done, splats)
+        self.stages["tests"].wall += result.seconds
+        return result
+
+    def _boot_for_tests(self) -> Guest:
         """Boot the guest and copy the test programs into it. Raises HarnessError."""
         guest = self.boot()
         assert self.prepared is not None
         guest.copy(self.prepared.programs.files())
-        self.stages["tests"] = Stage()
+        self.stages.setdefault("tests", Stage())
+        return guest
 
-    def run_test(self, program: str, name: str) -> TestResult:
-        """Run one test in the booted guest. GuestError if the guest is lost."""
-        assert self._guest is not None
-        command = [str(self._guest.folder / program), "-r", name]
-        try:
-            done = self._guest.run(command, timeout=TEST_TIMEOUT)
-        except GuestError as error:
-            self.results.append(TestResult(program, name, "failed", error.what))
-            raise
-        splats = self._guest.splats[self._splats :]
-        self._splats += len(splats)
-        result = judge(program, name, done, splats)
-        self.results.append(result)
-        self.stages["tests"].wall += result.seconds
-        return result
+    def _drop_guest(self) -> None:
+        """End a spoilt guest at once."""
+        if self._guest is not None:
+            self._guest.__exit__(KeyboardInterrupt, None, None)
+            self._guest = None
+        self.spoilt += 1
 
     def close(self, *, orderly: bool = True) -> None:
         """End the guest, by powering it off if `orderly`; write the results."""
@@ -150,10 +196,10 @@ class Run:
         try:
             if guest is not None:
                 guest.__exit__(None if orderly else KeyboardInterrupt, None, None)
-                if late := guest.splats[self._splats :]:
+                if late := guest.splats:
                     raise GuestError(
                         "the kernel complained after the last test",
-                        detail="\n".join(late),
+                        detail="\n".join(map(str, late)),
                         hint=f"see the console's log in {self.logs.path}",
                     )
         except GuestError as error:
@@ -163,8 +209,6 @@ class Run:
             self.terminal.finish()
         # QEMU leaves it if it was killed.
         (self.logs.path / SHELL_SOCKET).unlink(missing_ok=True)
-        if self.results:
-            write_ktap(self.logs.folder() / "results.ktap", self.results)
         for result in self.results:
             if timeline := read(result.output):
                 draw(timeline, self.logs.folder(), f"{result.program}.{result.name}")

@@ -2,109 +2,166 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import re
-from dataclasses import dataclass
+import tomllib
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
 
-# A time stamp and the printing context, each only with its config option.
-_PREFIX = r"(?:\[ *\d+\.\d+\] ?)?(?:\[ *[TC]\d+\] ?)?"
+from vm.errors import HarnessError
 
-# The kinds, worst first. The first line of the worst kind is the headline: with
-# oops=panic an oops ends in a panic, but the oops is what happened.
-_KINDS: tuple[tuple[str, str], ...] = (
-    ("KVM internal error", r"KVM internal error.*|error: kvm run failed.*"),
-    (
-        "oops",
-        (
-            r"BUG: kernel NULL pointer dereference.*"
-            r"|BUG: unable to handle .*"
-            r"|kernel BUG at .*"
-            r"|Oops: .*"
-            r"|(?:general protection fault|divide error|stack segment|double fault"
-            r"|invalid opcode|int3)\b.*"
-        ),
-    ),
-    ("panic", r"Kernel panic - not syncing.*"),
-    (
-        "hang",
-        (
-            r"(?:watchdog: )?BUG: soft lockup.*"
-            r"|(?:watchdog: )?(?:CPU\d+: )?Watchdog detected hard LOCKUP.*"
-            r"|BUG: workqueue lockup.*"
-            r"|(?:rcu: )?INFO: rcu\S* (?:self-)?detected (?:expedited )?stalls?.*"
-            r"|INFO: task .* blocked .*for more than .*"
-        ),
-    ),
-    ("BUG", r"BUG: .*|\[ BUG: .*|UBSAN: .*|KASAN: .*|KFENCE: .*"),
-    ("WARNING", r"WARNING: .*|INFO: trying to register non-static key.*"),
-)
-_FATAL = frozenset({"KVM internal error", "oops", "panic"})
-_HEADLINE = re.compile(
-    _PREFIX + "(?:" + "|".join(f"({pattern})" for _, pattern in _KINDS) + ")$"
-)
-_TRACE_ENDS = re.compile(_PREFIX + r"(?:---\[ end .*|Kernel Offset: .*|reboot: .*)")
+TABLE = Path(__file__).with_name("splats.toml")
+MARK = "bpf-map-tracing: "  # how the agent's lines in the kernel's log begin
+
+# What the kernel prints before a message: the time, and the printing context.
+_STAMP = r"\[ *\d+\.\d+\] ?(?:\[ *[TC]\d+\] ?)?"
+_START = rf"(?:.*?{_STAMP}|(?:\[ *[TC]\d+\] ?)?)"
+_TRACE_ENDS = re.compile(rf"{_START}(?:---\[ end .*|Kernel Offset: .*|reboot: .*)")
 _TRACE_LINES = 80
-_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[A-Za-z])")
+_TAIL_LINES = 1000
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[A-Za-z])|\r")
 _BANNER = "Linux version "
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What happened: the kind, its first line, and the lines that follow it."""
+class Kind:
+    """A row of splats.toml, which documents the fields; `rank` 0 is the worst."""
 
-    kind: str
+    rank: int
+    outcome: str
+    end: str
+    pattern: str
+    source: str
+    example: str
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """A report that fails no test until a date; see splats.toml."""
+
+    pattern: str
+    reason: str
+    expires: datetime.date
+
+
+@dataclass(frozen=True)
+class Splat:
+    """A report: its kind, its first line, and the lines that follow it."""
+
+    kind: Kind
     headline: str
-    trace: tuple[str, ...]
+    trace: list[str] = field(default_factory=list)
 
     @property
     def fatal(self) -> bool:
         """Whether the guest cannot continue after it."""
-        return self.kind in _FATAL
+        return self.kind.end == "fatal"
+
+    @property
+    def hang(self) -> bool:
+        """Whether the guest may never continue after it."""
+        return self.kind.end == "hang"
+
+    def __str__(self) -> str:
+        return f"{self.kind.outcome}: {self.headline}"
 
 
-def lines_of(text: str) -> list[str]:
-    """The console's lines, without carriage returns and terminal escapes."""
-    return _ESCAPES.sub("", text).replace("\r", "").splitlines()
+@functools.cache
+def table(path: Path = TABLE) -> tuple[tuple[Kind, ...], tuple[Allowed, ...]]:
+    """The rows of splats.toml. HarnessError if one is wrong or expired."""
+    hint = f"mend {path}; its comments document the fields"
+    try:
+        rows = tomllib.loads(path.read_text())
+        kinds = tuple(Kind(n, **row) for n, row in enumerate(rows["splat"]))
+        allowed = tuple(Allowed(**row) for row in rows.get("allowed", ()))
+        for pattern in [row.pattern for row in kinds] + [a.pattern for a in allowed]:
+            re.compile(pattern)
+        expired = [a for a in allowed if a.expires < datetime.date.today()]
+    except (OSError, ValueError, KeyError, TypeError, re.error) as reason:
+        raise HarnessError(f"cannot use {path}: {reason}", hint=hint) from None
+    if expired:
+        raise HarnessError(
+            f"{len(expired)} allowed splat(s) in {path} have expired",
+            detail="\n".join(f"{a.expires}: {a.pattern}: {a.reason}" for a in expired),
+            hint="remove the entry, or give it a new date and say why",
+        )
+    return kinds, allowed
 
 
-# Called over and over while nothing new is printed, hence the cache.
-@functools.lru_cache(maxsize=1)
-def _events(text: str) -> tuple[tuple[int, int, str], ...]:
-    """(severity, line number, headline) of each line that reports an event.
+@functools.cache
+def _headline() -> tuple[re.Pattern[str], tuple[Kind, ...], re.Pattern[str]]:
+    """One pattern with a group k0, k1, … for each kind; what is allowed."""
+    kinds, allowed = table()
+    rows = "|".join(f"(?P<k{kind.rank}>{kind.pattern})" for kind in kinds)
+    permitted = "|".join(f"(?:{a.pattern})" for a in allowed) or r"(?!)"
+    return re.compile(f"{_START}(?:{rows})$"), kinds, re.compile(permitted)
 
-    Before the kernel's banner only QEMU and vng print, and vng warns, too.
+
+class Scan:
+    """What a console has shown so far; it is fed in pieces, as they come.
+
+    `splats` are all reports, `marks` the agent's lines, `tail` the last lines.
     """
-    lines = lines_of(text)
-    booted = next((n for n, line in enumerate(lines) if _BANNER in line), len(lines))
-    found = []
-    for number, line in enumerate(lines):
-        match = _HEADLINE.match(line)
-        if match and match.lastindex:
-            severity = match.lastindex - 1
-            if number > booted or severity == 0:
-                found.append((severity, number, match[match.lastindex]))
-    return tuple(found)
+
+    def __init__(self) -> None:
+        self.splats: list[Splat] = []
+        self.marks: list[str] = []
+        self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._partial = ""
+        self._booted = False
+        self._open: list[Splat] = []  # whose trace has not ended yet
+        self._pattern, self._kinds, self._allowed = _headline()
+
+    def feed(self, text: str) -> None:
+        """The console shows `text`."""
+        *lines, self._partial = (self._partial + text).split("\n")
+        for line in lines:
+            self._line(_ESCAPES.sub("", line))
+
+    def last_lines(self, count: int) -> list[str]:
+        """The last lines, an unfinished one included."""
+        partial = _ESCAPES.sub("", self._partial)
+        return [*self.tail, *([partial] if partial else [])][-count:]
+
+    def _line(self, line: str) -> None:
+        self.tail.append(line)
+        if MARK in line:
+            self.marks.append(line.partition(MARK)[2])
+        if splat := self._report(line):
+            self.splats.append(splat)
+            self._open.append(splat)
+        for splat in self._open:
+            splat.trace.append(line)
+        ended = _TRACE_ENDS.match(line)
+        self._open = [
+            splat
+            for splat in self._open
+            if not ended and len(splat.trace) < _TRACE_LINES
+        ]
+        self._booted = self._booted or _BANNER in line
+
+    def _report(self, line: str) -> Splat | None:
+        match = self._pattern.match(line)
+        if match is None:
+            return None
+        group = next(g for g, text in match.groupdict().items() if text is not None)
+        kind = next(kind for kind in self._kinds if group == f"k{kind.rank}")
+        headline = match[group]
+        # Before the kernel's banner only QEMU and vng print, and vng warns, too.
+        if (not self._booted and kind.rank) or self._allowed.fullmatch(headline):
+            return None
+        return Splat(kind, headline)
+
+    @property
+    def worst(self) -> Splat | None:
+        """The first report of the worst kind, if any."""
+        return min(self.splats, key=lambda splat: splat.kind.rank, default=None)
 
 
-def classify(text: str) -> Verdict | None:
-    """The worst event that the console reports, if any."""
-    events = _events(text)
-    if not events:
-        return None
-    severity, number, headline = min(events)
-    lines = lines_of(text)
-    trace = []
-    for line in lines[number : number + _TRACE_LINES]:
-        trace.append(line)
-        if _TRACE_ENDS.match(line):
-            break
-    return Verdict(_KINDS[severity][0], headline, tuple(trace))
-
-
-def splats(text: str) -> list[str]:
-    """The headlines of the events that a guest survives, but that fail a test."""
-    return [
-        headline
-        for severity, _, headline in _events(text)
-        if _KINDS[severity][0] not in _FATAL
-    ]
+def scan(text: str) -> Scan:
+    """What a whole console shows."""
+    result = Scan()
+    result.feed(text if text.endswith("\n") else text + "\n")
+    return result

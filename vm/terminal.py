@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +23,14 @@ _LINE_EVERY = 60.0  # seconds between lines of progress in a log
 class Terminal:
     """Messages, commands and progress, on a terminal or line by line in a log.
 
-    `verbose` shows each external command before it runs.
+    `verbose` shows each external command before it runs. `fresh_line` ends a line
+    that somebody else, such as pytest, has begun.
     """
 
     def __init__(self, console: Console, *, verbose: bool = False) -> None:
         self.console = console
         self.verbose = verbose
+        self.fresh_line: Callable[[], None] = lambda: None
         self._bar: Progress | None = None
         self._began = self._said = 0.0
         self._what = ""
@@ -36,6 +38,7 @@ class Terminal:
     def say(self, line: str) -> None:
         """One line for the user."""
         self.finish()
+        self.fresh_line()
         # emoji: rich would take the ":100:" of "a.c:100: error" for one.
         self.console.print(
             line, markup=False, emoji=False, highlight=False, soft_wrap=True

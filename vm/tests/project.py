@@ -152,7 +152,7 @@ def make_project(path: Path) -> Project:
     """A project in the new folder `path`."""
     for folder in ("vm", "bin", "patches/7.3", "kconfig", "selftests"):
         (path / folder).mkdir(parents=True)
-    for file in [*(ROOT / "vm").glob("*.py"), ROOT / "vm" / "requirements.txt"]:
+    for file in (ROOT / "vm").glob("*.*"):
         shutil.copy2(file, path / "vm")
     shutil.copy(FAKES / "vng.py", path / "vm" / "vng.py")
     shutil.copy(ROOT / "run_tests.py", path)

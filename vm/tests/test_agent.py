@@ -11,57 +11,76 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from vm import agent
+from vm.agent import Output
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def output(monkeypatch: pytest.MonkeyPatch) -> Output:
     monkeypatch.setattr(agent, "end_leftovers", lambda: None)
     monkeypatch.setattr(agent, "TERM_GRACE", 0.2)
-    descriptor = os.open(tmp_path / "output", os.O_RDWR | os.O_CREAT)
-    yield descriptor
-    os.close(descriptor)
+    return Output(1000)
 
 
-def text(output: int) -> str:
-    return os.pread(output, 1000, 0).decode()
+def text(output: Output) -> str:
+    return output.text().decode()
 
 
-def test_status_and_output(output: int) -> None:
+def test_status_and_output(output: Output) -> None:
     script = "echo out; echo error >&2; exit 3"
     assert agent.run(["sh", "-c", script], 5, output) == (3, False)
     assert text(output) == "out\nerror\n"
 
 
-def test_output_of_the_command_before_is_gone(output: int) -> None:
-    agent.run(["echo", "a long line of output"], 5, output)
-    agent.run(["echo", "short"], 5, output)
-    assert text(output) == "short\n"
+def test_much_output() -> None:
+    """The beginning and the end, whatever the pieces."""
+    for pieces in (["0123456789"], list("0123456789"), ["012", "3456", "789"]):
+        output = Output(6)
+        for piece in pieces:
+            output.add(piece.encode())
+        assert (output.text(), output.total) == (b"012789", 10)
+    output = Output(6)
+    output.add(b"01234")
+    assert (output.text(), output.total) == (b"01234", 5)
 
 
-def test_signal(output: int) -> None:
+def test_flood_is_bounded(output: Output) -> None:
+    agent.run(["head", "-c", "30000000", "/dev/zero"], 60, output)
+    assert output.total == 30000000
+    assert len(output.text()) == 1000 and len(output.tail) < 100000
+
+
+def test_output_that_is_written_when_the_command_has_ended(output: Output) -> None:
+    """What is in the pipe then is not lost."""
+    script = "head -c 60000 /dev/zero; echo end"
+    for _ in range(20):
+        kept = Output(10)
+        agent.run(["sh", "-c", script], 5, kept)
+        assert (kept.total, kept.text()[-4:]) == (60004, b"end\n")
+
+
+def test_signal(output: Output) -> None:
     assert agent.run(["sh", "-c", "kill -SEGV $$"], 5, output) == (139, False)
 
 
-def test_no_such_command(output: int) -> None:
+def test_no_such_command(output: Output) -> None:
     assert agent.run(["/no/such/command"], 5, output) == (127, False)
     assert text(output) == "/no/such/command: No such file or directory\n"
 
 
-def test_reads_nothing_and_leads_a_session(output: int) -> None:
+def test_reads_nothing_and_leads_a_session(output: Output) -> None:
     script = "cat; ps -o pid=,sid= -p $$ | awk '$1 == $2 { print \"leads\" }'"
     assert agent.run(["sh", "-c", script], 5, output) == (0, False)
     assert text(output) == "leads\n"
 
 
-def test_nothing_stays_open(output: int) -> None:
+def test_nothing_stays_open(output: Output) -> None:
     before = sorted(Path("/proc/self/fd").iterdir())
     agent.run(["true"], 5, output)
     agent.run(["/no/such/command"], 5, output)
@@ -72,13 +91,13 @@ def test_nothing_stays_open(output: int) -> None:
     ("script", "status"),
     [("exec sleep 60", 143), ("trap '' TERM; while :; do sleep 60; done", 137)],
 )
-def test_time_limit(output: int, script: str, status: int) -> None:
+def test_time_limit(output: Output, script: str, status: int) -> None:
     begin = time.monotonic()
     assert agent.run(["sh", "-c", script], 0.2, output) == (status, True)
     assert time.monotonic() - begin < 3
 
 
-def test_no_time_limit(output: int) -> None:
+def test_no_time_limit(output: Output) -> None:
     script = "sleep 0.1; echo end"
     assert agent.run(["sh", "-c", script], float("inf"), output) == (0, False)
     assert text(output) == "end\n"
@@ -107,10 +126,11 @@ def test_children() -> None:
 AGENT = """
 import os, sys
 from vm import agent
+from vm.agent import Output
 agent.TERM_GRACE = 0.2
 agent.adopt_orphans()
-output = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
-print(*agent.run(sys.argv[3:], float(sys.argv[2]), output), agent.children())
+output = agent.Output(1000)
+print(*agent.run(sys.argv[2:], float(sys.argv[1]), output), agent.children())
 """
 # A daemon, in a session of its own, with a child; both write their ids to $PIDS.
 DAEMON = """\
@@ -121,7 +141,7 @@ while ! test -s "$PIDS"; do sleep 0.01; done
 
 def run_agent(folder: Path, seconds: float, *command: str) -> str:
     """What the agent returns, and says of its children after that."""
-    words = [sys.executable, "-c", AGENT, str(folder / "output"), str(seconds)]
+    words = [sys.executable, "-c", AGENT, str(seconds)]
     return subprocess.run(
         [*words, *command],
         cwd=ROOT,

@@ -108,10 +108,20 @@ def test_time_limit(make: Make) -> None:
 
 
 def test_much_output(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The beginning and the end are kept: the result is at the end."""
     monkeypatch.setattr(module, "OUTPUT_LIMIT", 10)
     with make() as guest:
         result = guest.run(["seq", "10"], timeout=60)
-    assert result.output == "1\n2\n3\n4\n5\n\n[11 more bytes of output are left out]\n"
+        assert result.output == "1\n2\n3\n[11 bytes of output are left out]\n9\n10\n"
+        flood = "head -c 50000000 /dev/zero; echo end"
+        result = guest.run(["sh", "-c", flood], timeout=60)
+        assert result.output.endswith("end\n") and "49999994 bytes" in result.output
+
+
+def test_reopened_stderr(make: Make) -> None:
+    script = "echo one >&2; echo two >/dev/stderr; echo three"
+    with make() as guest:
+        assert guest.run(["sh", "-c", script], timeout=60).output == "one\ntwo\nthree\n"
 
 
 def test_nothing_of_a_command_is_left(make: Make) -> None:
@@ -192,6 +202,23 @@ def test_lost_in_a_command(make: Make, script: str, expected: str) -> None:
         guest.run(["echo"], timeout=1)
 
 
+def test_hang_that_the_kernel_reports(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after the limit of the longest test; but what has recovered is forgotten."""
+    stall = "echo 'watchdog: BUG: soft lockup - CPU#0 stuck for 22s!' >$CONSOLE; "
+    begin = time.monotonic()
+    with (
+        pytest.raises(GuestError, match=r"soft lockup during `sh .*: watchdog: BUG: s"),
+        make() as guest,
+    ):
+        monkeypatch.setattr(module, "HANG_GRACE", 0.5)
+        assert guest.run(["sh", "-c", stall], timeout=600).status == 0
+        assert guest.run(["sleep", "1"], timeout=600).status == 0
+        guest.run(["sh", "-c", stall + "sleep 600"], timeout=600)
+    assert time.monotonic() - begin < 60
+
+
 def test_corrupt_answer(make: Make) -> None:
     with (
         pytest.raises(GuestError, match=r"the agent answered .*'all'.* during `true`"),
@@ -246,7 +273,7 @@ def test_splats_are_seen_with_the_command(make: Make) -> None:
             script = "echo 'WARNING: kernel/bpf/hashtab.c:1 at f+0x1/0x2' >$CONSOLE"
             guest.run(["sh", "-c", script], timeout=60)
             assert len(guest.splats) == count
-    assert guest.splats[0].startswith("WARNING: kernel/bpf/hashtab.c:1")
+    assert guest.splats[0].headline.startswith("WARNING: kernel/bpf/hashtab.c:1")
 
 
 # Nothing survives

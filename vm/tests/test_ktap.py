@@ -113,3 +113,18 @@ def test_list_tests_with_long_names() -> None:
 def test_list_of_no_tests() -> None:
     assert list_tests([]) == []
     assert list_tests(output("list").splitlines()[:1]) == []
+
+
+def test_failed_check_before_a_skip() -> None:
+    text = (DATA / "ktap_skips.txt").read_text()
+    start = (
+        "# Starting 1 tests from 1 test cases.\n#  RUN           map.hash.skips ...\n"
+    )
+    assert start in text
+    said = "# s.c:12:skips:Expected 0 (0) == 1 (1)\n"
+    result = parse(text.replace(start, start + said), 0)
+    assert (result.outcome, result.reason) == (
+        *("not ok", "a check failed before the skip: no map of type 1 # here"),
+    )
+    noted = text.replace(start, start + "# s.c:12:skips:fd of type 1\n")
+    assert parse(noted, 0).outcome == "skip"

@@ -30,6 +30,7 @@ def test_every_word() -> None:
         *("--force-9p", "--disable-microvm", "--rodir", "'/run/x y'"),
         *("--disable-kvm", "--verbose", "--cwd", "/", "--exec", "exec 'a b'"),
         *("--append", "oops=panic", "--append", "printk.devkmsg=on"),
+        *("--append", "ignore_loglevel", "--append", "printk.time=1"),
         "--qemu-opts=-accel tcg,thread=single",
     ]
 

@@ -69,12 +69,21 @@ def test_no_test_selected(project: Project) -> None:
 
 
 def test_splats_fail_the_test_they_came_with(project: Project) -> None:
+    """It is run once more, alone in a fresh guest; so are those that follow."""
     project.tests("f.hash.passes f.hash.splats f.array.passes")
     ended = project.run("--show-capture=no")
     assert ended.status == 1
     assert "1 failed, 3 passed" in ended.output
-    assert "the kernel complained\nWARNING: at map.c\nBUG: sleeping" in ended.output
+    reason = "BUG: BUG: sleeping function (again when run alone: failed)"
+    assert f"f.hash.splats: {reason}\n\nWARNING: at map.c\n" in ended.output
     assert "not ok 2 f.hash.splats" in project.ktap
+    assert project.ran == [
+        *("one f.hash.passes", "one f.hash.splats", "power off"),
+        *("one f.hash.splats", "power off"),
+        *("one f.array.passes", "two f.percpu.passes", "power off"),
+    ]
+    consoles = sorted(path.name for path in project.logs.glob("console*"))
+    assert consoles == ["console-2.log", "console-3.log", "console.log"]
 
 
 def test_late_splat_fails_the_run(project: Project) -> None:
@@ -82,13 +91,13 @@ def test_late_splat_fails_the_run(project: Project) -> None:
     assert ended.status == 7
     assert "3 passed" in ended.output
     assert ended.output.count("the kernel complained after the last test") == 1
-    assert "    WARNING: suspicious RCU usage\n" in ended.output
+    assert "    lockdep: WARNING: suspicious RCU usage\n" in ended.output
 
 
 def test_splat_during_boot_is_no_tests_fault(project: Project) -> None:
     ended = project.run(how="warns at boot")
     assert (ended.status, project.ran) == (7, ["power off"])
-    assert ended.output.count("the kernel complained during boot\n    WARNING: ") == 1
+    assert ended.output.count("complained during boot\n    lockdep: WARNING: ") == 1
 
 
 # Runs that cannot continue
@@ -121,16 +130,60 @@ def test_program_that_lists_no_tests(project: Project) -> None:
 
 
 def test_lost_guest(project: Project) -> None:
+    """The run goes on in a fresh one, but its verdict stays."""
     project.tests("f.hash.passes f.hash.panics f.array.passes")
     ended = project.run()
     assert ended.status == 7
     assert ended.output.count(LOST) == 1
-    assert "not syncing: no way out\n    " in ended.output
-    assert "1 failed, 1 passed" in ended.output
-    assert project.ran == ["one f.hash.passes", "one f.hash.panics"]
-    assert project.ktap[7] == "not ok 2 f.hash.panics"
+    assert "not syncing: no way out (again when run alone: failed)\n" in ended.output
+    assert "1 failed, 3 passed" in ended.output
+    assert project.ran == [
+        *("one f.hash.passes", "one f.hash.panics", "one f.hash.panics"),
+        *("one f.array.passes", "two f.percpu.passes", "power off"),
+    ]
+    (bad,) = [line for line in project.ktap if line.startswith("not ok 2 ")]
+    assert bad == "not ok 2 f.hash.panics"
     suite = ET.parse(project.logs / "junit.xml").getroot()[0]
-    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
+
+
+def test_guest_lost_once(project: Project) -> None:
+    project.tests("f.hash.once")
+    ended = project.run()
+    assert ended.status == 7
+    assert "1 failed, 1 passed" in ended.output
+    assert "not syncing: once (not again when run alone: passed)\n" in ended.output
+    ran = ["one f.hash.once", "one f.hash.once", "two f.percpu.passes", "power off"]
+    assert project.ran == ran, "the guest of the second try is good for the rest"
+
+
+def test_too_many_lost_guests(project: Project) -> None:
+    file = project.path / "vm" / "run.py"
+    text = file.read_text()
+    assert "SPOILT_GUESTS = 10" in text
+    file.write_text(text.replace("SPOILT_GUESTS = 10", "SPOILT_GUESTS = 2"))
+    project.tests("f.a.panics f.b.panics f.c.panics")
+    ended = project.run()
+    assert ended.status == 7
+    assert ended.output.count("guest lost: 3 guests were lost or reported ") == 1
+    assert project.ran == ["one f.a.panics", "one f.a.panics", "one f.b.panics"]
+    assert [line for line in project.ktap if line.startswith("not ok")] == [
+        *("not ok 1 f.a.panics", "not ok 2 f.b.panics", "not ok 1 one"),
+    ]
+
+
+def test_results_are_written_as_tests_end(project: Project) -> None:
+    """A harness that is killed leaves those that there are."""
+    project.tests("f.hash.passes f.hash.waits")
+    project.set("")
+    process = project.start()
+    deadline = time.monotonic() + 90
+    while "one f.hash.waits" not in project.ran:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=90)
+    assert "ok 1 f.hash.passes" in project.ktap
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,19 @@
-"""Tests of vm/splats.py, on recorded consoles (each names its origin)."""
+"""What a console shows, on recorded consoles (each names its origin)."""
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import pytest
 
-from vm.splats import classify, lines_of, splats
+from vm import splats
+from vm.errors import HarnessError
+from vm.splats import Kind, scan, table
 
 DATA = Path(__file__).with_name("data")
+BANNER = "Linux version 7.3.4\n"
+KINDS, ALLOWED = table()
 
 
 def log(name: str) -> str:
@@ -16,125 +21,218 @@ def log(name: str) -> str:
     return (DATA / f"console_{name}.log").read_text().replace("\n", "\r\n")
 
 
+def headlines(text: str) -> list[str]:
+    """The headlines of all reports."""
+    return [splat.headline for splat in scan(text).splats]
+
+
+# Recorded consoles
+
+
 @pytest.mark.parametrize(
-    ("name", "kind", "fatal", "headline"),
+    ("name", "outcome", "end", "headline"),
     [
         (
-            "oops",
-            "oops",
-            True,
+            *("oops", "oops", "fatal"),
             "BUG: kernel NULL pointer dereference, address: 0000000000000000",
         ),
-        ("panic", "panic", True, "Kernel panic - not syncing: Requested init "),
-        ("kvm_error", "KVM internal error", True, "KVM internal error. Suberror: 1"),
-        ("rcu_stall", "hang", False, "rcu: INFO: rcu_preempt self-detected stall"),
-        ("kasan", "BUG", False, "BUG: KASAN: slab-use-after-free in htab_map_del"),
-        ("bug", "BUG", False, "BUG: scheduling while atomic: swapper/0/0/0x00000001"),
-        ("warning", "WARNING", False, "WARNING: lib/refcount.c:28 at refcount_warn"),
+        ("panic", "panic", "fatal", "Kernel panic - not syncing: Requested init "),
+        (*("kvm_error", "KVM internal error", "fatal"), "KVM internal error. Suberr"),
+        ("rcu_stall", "RCU stall", "hang", "rcu: INFO: rcu_preempt self-detected stal"),
+        ("kasan", "KASAN", "", "BUG: KASAN: slab-use-after-free in htab_map_del"),
+        ("bug", "atomic context", "", "BUG: scheduling while atomic: swapper/0/0/0x00"),
+        ("warning", "refcount", "", "refcount_t: "),
     ],
 )
-def test_classify(name: str, kind: str, fatal: bool, headline: str) -> None:
-    verdict = classify(log(name))
-    assert verdict is not None
-    assert (verdict.kind, verdict.fatal) == (kind, fatal)
-    assert verdict.headline.startswith(headline)
-    assert verdict.trace[0].endswith(verdict.headline)
-    assert splats(log(name)) == ([] if fatal else [verdict.headline])
+def test_worst(name: str, outcome: str, end: str, headline: str) -> None:
+    worst = scan(log(name)).worst
+    assert worst is not None
+    assert (worst.kind.outcome, worst.kind.end) == (outcome, end)
+    assert (worst.fatal, worst.hang) == (end == "fatal", end == "hang")
+    assert worst.headline.startswith(headline)
+    assert worst.trace[0].endswith(worst.headline)
+    assert str(worst) == f"{outcome}: {worst.headline}"
 
 
 @pytest.mark.parametrize("name", ["clean", "kvm_ends"])
 def test_nothing_to_report(name: str) -> None:
-    assert classify(log(name)) is None
-    assert splats(log(name)) == []
+    found = scan(log(name))
+    assert (found.splats, found.worst) == ([], None)
 
 
 def test_trace() -> None:
-    verdict = classify(log("oops"))
-    assert verdict is not None
-    assert " default_idle+0x9/0x10" in verdict.trace
-    assert verdict.trace[-1].startswith("---[ end trace")
-    verdict = classify(log("panic"))
-    assert verdict is not None
-    assert verdict.trace[-1] == "Kernel Offset: disabled"
+    worst = scan(log("oops")).worst
+    assert worst is not None
+    assert " default_idle+0x9/0x10" in worst.trace
+    assert worst.trace[-1].startswith("---[ end trace")
+    worst = scan(log("panic")).worst
+    assert worst is not None and worst.trace[-1] == "Kernel Offset: disabled"
 
 
 def test_lockdep_and_hung_task() -> None:
-    assert splats(log("lockdep")) == [
+    found = scan(log("lockdep"))
+    assert [splat.headline for splat in found.splats] == [
         "WARNING: possible circular locking dependency detected",
         "[ BUG: Invalid wait context ]",
         "INFO: task hash:77 blocked for more than 122 seconds.",
     ]
-    verdict = classify(log("lockdep"))
-    assert verdict is not None and verdict.kind == "hang"
+    assert found.worst is not None and found.worst.kind.outcome == "hung task"
+
+
+# The table
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.outcome for kind in KINDS])
+def test_row(kind: Kind) -> None:
+    """The example is found as the row's own, wherever it begins in a line."""
+    for before in ("", "[    1.234567] ", "half a line of a test[    1.2] [  T7] "):
+        found = scan(f"{BANNER}{before}{kind.example}\n").splats
+        assert [(splat.kind.rank, splat.headline) for splat in found] == [
+            (kind.rank, kind.example)
+        ]
+    assert kind.end in ("", "hang", "fatal") and ".c" in kind.source + ".c"
+
+
+def test_each_row_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, its example goes unnoticed or is called something else."""
+    for kind in KINDS:
+        rest = tuple(other for other in KINDS if other is not kind)
+        with monkeypatch.context() as patch:
+            patch.setattr(splats, "table", lambda rest=rest: (rest, ()))
+            splats._headline.cache_clear()
+            try:
+                found = scan(f"{BANNER}{kind.example}\n").splats
+            finally:
+                splats._headline.cache_clear()
+        assert [splat.kind.outcome for splat in found] != [kind.outcome]
+
+
+@pytest.mark.parametrize(
+    ("line", "outcome"),
+    [
+        ("BUG: unable to handle page fault for address: ffff", "oops"),
+        ("kernel BUG at kernel/bpf/hashtab.c:12!", "oops"),
+        ("Oops: invalid opcode: 0000 [#1] SMP", "oops"),
+        ("Oops: int3: 0000 [#1] SMP", "oops"),
+        ("general protection fault, maybe for address 0x1: 0000 [#1]", "oops"),
+        ("Kernel panic - not syncing: stack-protector: x", "stack corruption"),
+        (
+            "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks:",
+            "RCU stall",
+        ),
+        ("INFO: trying to register non-static key.", "lockdep"),
+        ("WARNING: suspicious RCU usage", "lockdep"),
+        ("BUG: sleeping function called from invalid context at x", "atomic context"),
+        ("Voluntary context switch within RCU read-side crit", "atomic context"),
+        ("BUG kmalloc-64 (Not tainted): Poison overwritten", "SLUB"),
+        ("oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null)", "OOM kill"),
+        ("error: kvm run failed Bad address", "KVM internal error"),
+    ],
+)
+def test_outcome_of_a_line(line: str, outcome: str) -> None:
+    (splat,) = scan(f"{BANNER}{line}\n").splats
+    assert (splat.kind.outcome, splat.headline) == (outcome, line)
 
 
 @pytest.mark.parametrize(
     "line",
     [
         "Spectre V2 : WARNING: Unprivileged eBPF is enabled with eIBRS on!",
+        "[    0.1] Spectre V2 : WARNING: Unprivileged eBPF is enabled with eIBRS on!",
         "Kernel command line: oops=panic panic=-1",
         "x86/fpu: BUG-free since 1991",
+        "a test prints BUG: by itself",
     ],
 )
 def test_no_headline(line: str) -> None:
-    assert classify(f"Linux version 7.3.4\n{line}\n") is None
+    assert headlines(f"{BANNER}{line}\n") == []
 
 
-BANNER = "Linux version 7.3.4\n"
+def write(path: Path, extra: str) -> Path:
+    """The real table with something more."""
+    path.write_text(splats.TABLE.read_text() + extra)
+    return path
 
 
-@pytest.mark.parametrize("prefix", ["[   12.345678] ", "[  1.5] [  T42] ", "[ C0] "])
-def test_prefixes_of_a_line(prefix: str) -> None:
-    text = f"{BANNER}{prefix}BUG: KASAN: x\n{prefix}at y\n"
-    verdict = classify(text)
-    assert verdict is not None and verdict.headline == "BUG: KASAN: x"
-    assert verdict.trace == (f"{prefix}BUG: KASAN: x", f"{prefix}at y")
+def test_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = "[[allowed]]\npattern = 'WARNING: drivers/x.c:.*'\nreason = 'known'\n"
+    file = write(tmp_path / "a.toml", f"\n{entry}expires = 2999-01-01\n")
+    monkeypatch.setattr(splats, "table", lambda: table(file))
+    splats._headline.cache_clear()
+    try:
+        text = "WARNING: drivers/x.c:7 at f\nWARNING: drivers/y.c:7 at f\n"
+        assert headlines(BANNER + text) == ["WARNING: drivers/y.c:7 at f"]
+    finally:
+        splats._headline.cache_clear()
+    today = datetime.date.today()
+    yesterday = today - datetime.timedelta(days=1)
+    table(write(tmp_path / "b.toml", f"\n{entry}expires = {today}\n"))
+    with pytest.raises(HarnessError, match="have expired") as raised:
+        table(write(tmp_path / "c.toml", f"\n{entry}expires = {yesterday}\n"))
+    assert raised.value.detail.endswith(": WARNING: drivers/x.c:.*: known")
 
 
 @pytest.mark.parametrize(
-    ("line", "kind"),
+    "extra",
     [
-        ("BUG: unable to handle page fault for address: ffff", "oops"),
-        ("kernel BUG at kernel/bpf/hashtab.c:12!", "oops"),
-        ("Oops: invalid opcode: 0000 [#1] SMP", "oops"),
-        ("general protection fault, maybe for address 0x1: 0000 [#1]", "oops"),
-        ("watchdog: BUG: soft lockup - CPU#0 stuck for 22s!", "hang"),
-        ("watchdog: CPU1: Watchdog detected hard LOCKUP on cpu 1", "hang"),
-        ("BUG: workqueue lockup - pool cpus=0", "hang"),
-        ("rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks:", "hang"),
-        ("UBSAN: array-index-out-of-bounds in x.c:1:2", "BUG"),
-        ("INFO: trying to register non-static key.", "WARNING"),
-        ("error: kvm run failed Bad address", "KVM internal error"),
+        "\n[[splat]]\noutcome = 'x'\n",
+        "\n[[allowed]]\npattern = 'x'\nexpires = 2999-01-01\n",
+        "\n[[allowed]]\npattern = '('\nreason = 'x'\nexpires = 2999-01-01\n",
+        "\n[[allowed",
     ],
 )
-def test_kind_of_a_line(line: str, kind: str) -> None:
-    verdict = classify(f"{BANNER}{line}\n")
-    assert verdict is not None
-    assert (verdict.kind, verdict.headline) == (kind, line)
+def test_table_that_cannot_be_used(tmp_path: Path, extra: str) -> None:
+    """A scan that cannot run must not look like one that found nothing."""
+    with pytest.raises(HarnessError, match="cannot use "):
+        table(write(tmp_path / "table.toml", extra))
+    with pytest.raises(HarnessError, match=r"cannot use .*No such file"):
+        table(tmp_path / "none.toml")
+
+
+# Scanning
+
+
+def test_pieces() -> None:
+    """Whatever the pieces are in which the console's text comes."""
+    text = log("oops") + log("warning")
+    whole = scan(text)
+    for size in (3, 64, 4096):
+        found = splats.Scan()
+        for start in range(0, len(text), size):
+            found.feed(text[start : start + size])
+        assert found.splats == whole.splats
+        assert found.tail == whole.tail
 
 
 def test_before_the_kernel_only_kvm_counts() -> None:
     """QEMU and vng print there, and vng warns, too."""
-    assert classify("WARNING: no such folder\n") is None
-    assert splats("WARNING: no such folder\n" + BANNER) == []
-    verdict = classify("KVM internal error. Suberror: 1\n")
-    assert verdict is not None and verdict.fatal
+    assert headlines("WARNING: no such folder\n" + BANNER) == []
+    assert scan("KVM internal error. Suberror: 1\n").splats[0].fatal
 
 
-def test_worst_event_is_the_verdict() -> None:
+def test_worst_is_the_cause() -> None:
     """The first one of the worst kind: what follows an oops is due to it."""
     lines = ["WARNING: a", "Kernel panic - not syncing: x", "Oops: 1", "Oops: 2"]
-    verdict = classify(BANNER + "\n".join(lines))
-    assert verdict is not None and verdict.headline == "Oops: 1"
-    assert splats(BANNER + "\n".join(lines)) == ["WARNING: a"]
+    found = scan(BANNER + "\n".join(lines))
+    assert found.worst is not None and found.worst.headline == "Oops: 1"
+    assert len(found.splats) == 4
 
 
 def test_trace_has_an_end() -> None:
-    text = f"{BANNER}Oops: 1\n" + "at x\n" * 200
-    verdict = classify(text)
-    assert verdict is not None and len(verdict.trace) == 80
+    (splat,) = scan(f"{BANNER}Oops: 1\n" + "at x\n" * 200).splats
+    assert len(splat.trace) == 80
 
 
-def test_lines_without_escapes() -> None:
-    text = "\x1b[2J\x1b[1;31mred\x1b[0m\r\r\n\x1bcplain\r\n\x1b[?7l"
-    assert lines_of(text) == ["red", "plain"]
+def test_marks() -> None:
+    found = scan("[    1.5] bpf-map-tracing: begin 1\r\r\nx\nbpf-map-tracing: end 1\n")
+    assert found.marks == ["begin 1", "end 1"]
+
+
+def test_last_lines() -> None:
+    text = "\x1b[2J\x1b[1;31mred\x1b[0m\r\r\n\x1bcplain\r\n\x1b[?7lhalf"
+    found = splats.Scan()
+    found.feed(text)
+    assert found.last_lines(9) == ["red", "plain", "half"]
+    assert found.last_lines(2) == ["plain", "half"]
+    found.feed("\n" * 5000)
+    assert len(found.last_lines(9999)) == 1000

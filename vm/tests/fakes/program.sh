@@ -14,6 +14,11 @@ case "$what" in
 fails) recorded=fails status=1 ;;
 skips | crashes) recorded=$what ;;
 splats) echo "WARNING: at map.c" > "$CONSOLE"; echo "BUG: sleeping function" > "$CONSOLE" ;;
+once) # panics, but not again
+    [ -e "$PROJECT/guest/did" ] || {
+        touch "$PROJECT/guest/did"
+        echo "Kernel panic - not syncing: once" > "$CONSOLE"; kill -9 "$VNG"
+    } ;;
 panics) echo "Kernel panic - not syncing: no way out" > "$CONSOLE"; kill -9 "$VNG" ;;
 interrupts) kill -INT "$(cat "$PROJECT/harness")" ; sleep 5 ;;
 waits) until [ -e "$PROJECT/guest/go" ]; do sleep 0.05; done ;;

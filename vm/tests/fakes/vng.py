@@ -109,7 +109,7 @@ def main() -> None:
     port = agent_words()[1]
     really_run = agent.run
 
-    def run(argv: list[str], seconds: float, output: int) -> tuple[int, bool]:
+    def run(argv: list[str], seconds: float, output: agent.Output) -> tuple[int, bool]:
         note(f"run {seconds:.0f} {shlex.join(argv)}")
         if HOW == "garbage":
             channel.sendall(b"ok 1 all tests passed\n")
