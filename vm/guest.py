@@ -78,6 +78,7 @@ class Guest:
         self.release = ""
         self.folder = Path()
         self.boot_seconds = 0.0
+        self.vanished = False  # QEMU ended for no reason that the kernel told
         self.console = Console(log.path)
         self._log = log
         self._timeouts = machine.gdb is None
@@ -273,6 +274,7 @@ class Guest:
         self.console.closed(_TRACE_GRACE)
         if (worst := self.worst) and worst.fatal:
             return self._lost(f"{worst.kind.outcome} {doing}: {worst.headline}")
+        self.vanished = True
         return self._lost(f"vanished: QEMU ended {doing}")
 
     def _lost_hanging(self, doing: str) -> GuestError:

@@ -2,7 +2,7 @@
 
 That /dev/kvm opens proves nothing: there are machines where a virtual machine can
 be created but never runs Linux. So a guest is booted under KVM once, and the
-outcome is remembered until the host reboots.
+outcome is remembered until the host reboots, unless the guest was merely slow.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from vm.terminal import Log
 
 KVM = Path("/dev/kvm")
 PROBE_DEADLINE = 20.0  # seconds from power-on to user space
+_REASON_LINES = 2  # the line before QEMU's last one may say more
 
 
 def choose_accel(
@@ -97,10 +98,13 @@ def _probe(bzimage: Path, log: Log) -> tuple[Accel, bool]:
             # The kernel ran well enough to say what is wrong with itself.
             return Accel("tcg", f"TCG: the guest under KVM: {error.what}"), False
         reason = worst.headline if worst else "no output"
-        if worst is None and guest.console.tail(1):
-            reason = f"the last line: {guest.console.tail(1)}"
+        lines = guest.console.scan.last_lines(_REASON_LINES)
+        if worst is None and lines:
+            reason = f"the last lines: {' / '.join(lines)}"
         why = f"{KVM} opens, but no guest reached user space"
+        # A guest that was merely too slow may be fast enough the next time.
+        slow = worst is None and not guest.vanished
         return Accel(
             "tcg", f"TCG: {why} within {PROBE_DEADLINE:.0f} s ({reason})"
-        ), True
+        ), not slow
     return Accel("kvm", f"KVM: a guest reached user space in {seconds:.1f} s"), True
