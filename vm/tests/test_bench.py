@@ -13,7 +13,10 @@ import pytest
 from rich.console import Console
 
 from vm import bench
-from vm.figures import Figure, Results, Row, load
+from vm.figures import BenchError, Figure, Results, Row, load
+from vm.guest import Guest, Result
+from vm.machine import Machine
+from vm.terminal import Log
 from vm.tests.project import BASE, Ended, Project
 
 HIT = Row("hit", "hash", "update", "program")
@@ -161,6 +164,51 @@ def test_against(measured: tuple[Project, Ended], project: Project) -> None:
         for line in lines
     )
     assert (project.logs / "bench.json").exists()
+
+
+def test_programs_folder_is_shared(measured: tuple[Project, Ended]) -> None:
+    project, _ = measured
+    (folder,) = project.cache.glob("trees/*/build-*/selftests")
+    for command in project.vng:
+        words = shlex.split(command)
+        assert words[words.index("--rodir") + 1] == str(folder)
+
+
+def test_slow_boot(log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It has more time than that of the tests' guest."""
+    made: list[dict[str, Any]] = []
+
+    def guest(*_: object, **words: Any) -> None:
+        made.append(words)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "Guest", guest)
+    with pytest.raises(KeyboardInterrupt):
+        bench.measure_boot(Machine(), tmp_path, tmp_path / "bench", [], log)
+    assert [words["boot_deadline"] for words in made] == [240.0]
+
+
+GOOD = "figure hit hash update program 210.000\ndone\n"
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (Result(143, GOOD, 300.0, True), "hit: timed out after 300 s"),
+        (Result(1, GOOD, 1.0, False), "hit: exit status 1"),
+        (
+            Result(0, GOOD.replace(" hit ", " filtered "), 1.0, False),
+            "hit: it printed figures of filtered",
+        ),
+    ],
+)
+def test_figures_that_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, log: Log, result: Result, text: str
+) -> None:
+    guest = Guest(Machine(), log.path, log)
+    monkeypatch.setattr(guest, "run", lambda *_, **__: result)
+    with pytest.raises(BenchError, match=text):
+        bench._measure(guest, "bench", "instructions", "hit")
 
 
 # What is shown

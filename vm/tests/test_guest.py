@@ -6,8 +6,10 @@ import contextlib
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 from vm import guest as module
 from vm import machine
 from vm.errors import GuestError
-from vm.guest import Guest
+from vm.guest import AGENT, OUTPUT_LIMIT, PORT, Guest
 from vm.machine import Accel, Machine
 from vm.process import session_members
 from vm.terminal import Log
@@ -131,6 +133,11 @@ def test_nothing_of_a_command_is_left(make: Make) -> None:
         assert len(pids) == 2
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
         assert with_marker(guest._name)
+
+
+def test_bytes_that_are_no_text(make: Make) -> None:
+    with make() as guest:
+        assert guest.run(["printf", "a\\377"], timeout=5).output == "a\ufffd"
 
 
 def test_copy(make: Make, tmp_path: Path, project: Project) -> None:
@@ -317,7 +324,7 @@ import io, signal, sys
 sys.path.insert(0, {str(project.path)!r})
 from pathlib import Path
 from rich.console import Console
-from vm.guest import Guest
+from vm.guest import AGENT, OUTPUT_LIMIT, PORT, Guest
 from vm.machine import Machine
 from vm.terminal import Log, Terminal
 # In the background of a shell it is ignored, and children inherit that.
@@ -349,3 +356,61 @@ def test_accel_is_in_the_command(make: Make, log: Log) -> None:
     kvm = Guest(Machine(Accel("kvm", "")), IMAGE, log)
     assert "--disable-kvm" not in kvm.command
     assert "-machine accel=kvm" in kvm.command[-1]
+
+
+# What starts a guest
+
+
+def test_agent_is_in_the_command(make: Make) -> None:
+    """It reads nothing of a virtual environment's or the user's."""
+    command = make().command
+    script = shlex.split(command[command.index("--exec") + 1])
+    python = str(Path(sys.executable).resolve())
+    agent = ["-I", "-S", str(AGENT), PORT, str(OUTPUT_LIMIT)]
+    assert script == ["exec", python, *agent]
+
+
+def test_shares_are_in_the_command(log: Log) -> None:
+    folders = [Path("/run/a"), Path("/var/tmp/b")]
+    command = Guest(Machine(), IMAGE, log, shares=folders).command
+    at = [n for n, word in enumerate(command) if word == "--rodir"]
+    assert [command[n + 1] for n in at] == list(map(str, folders))
+
+
+def test_environment_of_vng(make: Make, log: Log) -> None:
+    """virtme-run is found, and leaves its files where they are removed."""
+    with make() as guest:
+        pid = guest.console._child.pid  # type: ignore[union-attr]
+        text = Path(f"/proc/{pid}/environ").read_text()
+    found = dict(line.partition("=")[::2] for line in text.split("\0"))
+    assert found["TMPDIR"] == str(log.path.parent)
+    assert found["PATH"].split(":")[0] == str(Path(sys.executable).parent)
+
+
+def test_debugger_takes_its_time(make: Make, log: Log) -> None:
+    make("boots slowly")
+    with Guest(Machine(gdb=1234), IMAGE, log, boot_deadline=0.0) as guest:
+        assert guest.run(["sleep", "0.5"], timeout=0.1).status == 0
+
+
+def test_stranger_is_not_taken_for_the_agent(make: Make) -> None:
+    """Somebody who found out the name of the socket."""
+    guest = make("hangs at boot", deadline=1.0)
+    got: list[bytes] = []
+
+    def connect() -> None:
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.settimeout(20)
+            while stranger.connect_ex(f"\0{guest._name}"):
+                time.sleep(0.02)
+            with contextlib.suppress(OSError):
+                stranger.sendall(b"ready 6.6.6 /\n")
+            with contextlib.suppress(ConnectionError):
+                got.append(stranger.recv(100))
+
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    with pytest.raises(GuestError, match="does not respond during boot"), guest:
+        pass
+    thread.join(20)
+    assert guest.release == "" and got in ([], [b""])

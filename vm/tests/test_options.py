@@ -227,6 +227,7 @@ def test_shell_of_a_lost_guest(project: Project) -> None:
     ended = project.run("--shell", kill)
     assert ended.status == 7
     assert "guest lost: vanished: QEMU ended during --shell\n" in ended.output
+    assert not (project.logs / "shell.sock").exists()
 
 
 def test_attach(project: Project) -> None:
@@ -236,17 +237,21 @@ def test_attach(project: Project) -> None:
     process = project.start()
     output: list[str] = []
     threading.Thread(target=lambda: output.append(process.communicate()[0])).start()
-    deadline = 1800
-    while "one f.hash.waits" not in project.ran:
-        deadline -= 1
-        assert deadline
-        process.poll()
-        threading.Event().wait(0.05)
-    asked = project.asked
-    second = Project(project.path)
-    text = "echo $PROJECT; touch $PROJECT/guest/go; exit 4"
-    ended = attach(second, f"--command=sh -c '{text}'")
-    assert ended == (4, f"{project.path}\n")
+    try:
+        deadline = 1800
+        while "one f.hash.waits" not in project.ran:
+            deadline -= 1
+            assert deadline
+            process.poll()
+            threading.Event().wait(0.05)
+        asked = project.asked
+        second = Project(project.path)
+        assert attach(second, "--command=cat", typed="typed\n") == (0, "typed\n")
+        text = "echo $PROJECT; touch $PROJECT/guest/go; exit 4"
+        ended = attach(second, f"--command=sh -c '{text}'")
+        assert ended == (4, f"{project.path}\n")
+    finally:
+        (project.path / "guest" / "go").touch()
     process.wait(90)
     assert process.returncode == 0
     assert project.asked[: len(asked)] == asked
@@ -255,12 +260,12 @@ def test_attach(project: Project) -> None:
     assert "usage error: no run with this cache folder has a guest now\n" in text
 
 
-def attach(project: Project, *arguments: str) -> tuple[int, str]:
+def attach(project: Project, *arguments: str, typed: str = "") -> tuple[int, str]:
     """Run --attach beside another run; its exit status and output."""
     kept = (project.path / "asked").read_text()
     process = project.start("--attach", *arguments)
     (project.path / "asked").write_text(kept)
-    output, _ = process.communicate("", timeout=90)
+    output, _ = process.communicate(typed, timeout=90)
     return process.returncode, output
 
 
@@ -336,6 +341,7 @@ def test_guests_run_one_at_a_time(project: Project) -> None:
         ("--cpus 0", "--cpus 0 is too small"),
         ("-j 0", "--jobs 0 is too small"),
         ("--memory 1000", "--memory 1000 is not a size"),
+        ("--memory 0G", "--memory 0G is not a size"),
         ("--append '\"'", r"--append \['\"'\]: No closing quotation"),
         ("--qemu-opts '\"'", r"--qemu-opts \['\"'\]: No closing quotation"),
     ],

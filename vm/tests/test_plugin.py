@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
+import sys
 import time
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
+from vm.cache import lock
 from vm.process import session_members
 from vm.tests.project import Project
 
@@ -301,3 +305,215 @@ def test_pipe_that_nobody_reads(project: Project) -> None:
     assert process.returncode == 3
     assert "cannot write to stdout: Broken pipe\n" in errors
     assert "Traceback" not in errors and "Exception ignored" not in errors
+
+
+# What the rest of the harness is told
+
+
+def test_stages(project: Project) -> None:
+    """All of them, in the order in which they were done, with the time they took."""
+    program = project.path / "fakes" / "program.sh"
+    program.write_text(program.read_text().replace("exit $status", "sleep 0.3; exit 0"))
+    fragment = project.path / "kconfig" / "base.config"
+    fragment.write_text(fragment.read_text() + "# edited\n")
+    first, second = project.run().output, project.run().output
+    names = ["fetch", "unpack and patch", "configure", "build", "selftests"]
+    took = [rf"{name} \d+\.\d s \(CPU \d+\.\d\)" for name in names]
+    took += [rf"{name} (\d+\.\d) s \(CPU \d+\.\d\)" for name in ("boot", "tests")]
+    for output, made in ((first, "1 objects"), (second, "nothing to build")):
+        line = rf"^stages:  {', '.join(took)}; {made}$"
+        match = re.search(line, output, re.MULTILINE)
+        assert match, output
+        assert float(match[1]) > 0 and float(match[2]) >= 0.9, "3 tests of 0.3 s"
+        assert "\nbooting 7.3.4-fake under tcg\n" in output
+
+
+def test_selftests_are_built_for_the_kernel(project: Project) -> None:
+    project.run("-k", "percpu")
+    (build,) = project.cache.glob("trees/*/build-base-vm")
+    (line,) = [line for line in project.asked if " OUT=" in line]
+    told = dict(word.split("=") for word in line.split() if "=" in word)
+    assert told == {
+        "KERNEL": str(build.parent / "linux"),
+        "BUILD": str(build),
+        "OUT": str(build / "selftests"),
+        "PATCHES": str(project.path / "patches" / "7.3"),
+    }
+    words = shlex.split(project.vng[0])
+    assert words[words.index("--rodir") + 1] == str(build / "selftests")
+
+
+def test_patches_are_those_of_the_base(project: Project) -> None:
+    file = project.path / "patches" / "bases.toml"
+    row = file.read_text().partition('["7.3"]')[2]
+    file.write_text(f'{file.read_text()}\n["9.9"]{row}')
+    ended = project.run("--base", "9.9")
+    assert ended.status == 4, ended.output
+    assert f"{project.path}/patches/9.9" in ended.output
+
+
+def test_tree_of_another_kernel(project: Project) -> None:
+    """Whether it is right depends on the base that was chosen."""
+    file = project.path / "patches" / "bases.toml"
+    row = file.read_text().partition('["7.3"]')[2]
+    file.write_text(f'{file.read_text()}\n["9.9"]{row}')
+    (project.path / "patches" / "7.3").rename(project.path / "patches" / "9.9")
+    tree = project.path / "linux-7.3.4"
+    ended = project.run("--base", "9.9", "--kernel-tree", str(tree))
+    assert (ended.status, project.vng) == (4, [])
+    assert f"{tree} is Linux 7.3.4; the patches are for 9.9\n" in ended.output
+
+
+def test_only_programs_are_copied(project: Project) -> None:
+    """Once for all tests."""
+    (build,) = project.cache.glob("trees/*/build-base-vm")
+    (build / "selftests" / "one.o").touch()
+    (build / "selftests" / "libbpf").mkdir()
+    project.run()
+    (line,) = [line for line in project.asked if " cp -t " in line]
+    assert [word.rpartition("/")[2] for word in line.split()[-2:]] == ["one", "two"]
+    assert len(line.split()) == 7
+
+
+def test_log_for_each_stage(project: Project) -> None:
+    project.run("-k", "percpu", "--upto", "1")
+    for name, text in (
+        ("patch", "git apply --whitespace=nowarn --reverse"),
+        ("build", "bzImage"),
+        ("selftests", "OUT="),
+        ("console", "--run"),
+    ):
+        assert text in (project.logs / f"{name}.log").read_text(), name
+
+
+def test_shell_has_the_patches_of_the_options(project: Project) -> None:
+    assert project.run("--shell", "--command=true", "--upto", "1").status == 0
+    (tree,) = project.cache.glob("trees/*/linux")
+    assert (tree / "map.c").read_text() == "line 1\nfirst\n"
+
+
+def test_late_splat_fails_a_shell(project: Project) -> None:
+    ended = project.run("--shell", "--command=true", how="warns at power-off")
+    assert ended.status == 7
+    assert ended.output.count("the kernel complained after the last test") == 1
+
+
+def test_program_that_crashes_instead_of_listing_its_tests(project: Project) -> None:
+    program = project.path / "fakes" / "program.sh"
+    program.write_text(program.read_text().replace("exit 4", "exit 1"))
+    ended = project.run()
+    assert ended.status == 6
+    assert "/one does not list its tests" in ended.output
+
+
+def test_missing_header(project: Project) -> None:
+    header = next(file for file in project.path.glob("include/**/*") if file.is_file())
+    header.unlink()
+    ended = project.run()
+    assert (ended.status, project.vng) == (4, [])
+    assert "usage error: not installed: " in ended.output
+    assert str(header.relative_to(project.path / "include")) in ended.output
+
+
+def test_runs_with_one_cache_wait_for_each_other(project: Project) -> None:
+    held = lock(project.cache, wait=False)
+    assert held is not None
+    project.set("")
+    process = project.start("-k", "percpu")
+    assert process.stdout is not None
+    said = [next(process.stdout)]
+    while "waiting for another run" not in said[-1]:
+        said.append(next(process.stdout))
+    assert project.asked == []
+    os.close(held)
+    process.communicate(timeout=60)
+    assert process.returncode == 0 and project.ran
+
+
+# What a run says of its tests
+
+
+def test_tests_of_another_folder_are_not_run(project: Project) -> None:
+    (project.path / "test_other.py").write_text("def test_other(): assert False\n")
+    ended = project.run()
+    assert (ended.status, "3 passed" in ended.output) == (0, True)
+
+
+def test_some_are_skipped(project: Project) -> None:
+    project.tests("f.hash.skips")
+    assert project.run().status == 0
+
+
+def test_reports(project: Project) -> None:
+    """Where a test stands, which program it is of, and what it said."""
+    project.tests("f.hash.passes\nf.hash.fails\n")
+    words = ["-o", "junit_family=xunit1", "--junitxml", "junit.xml"]
+    ended = project.run(*words)
+    assert "Captured output call" in ended.output
+    assert "# Starting 1 tests from 1 test cases.\n" in ended.output
+    cases = ET.parse(project.path / "junit.xml").getroot()[0]
+    found = [
+        (
+            case.get("file"),
+            case.get("line"),
+            case.findall(".//property")[0].get("value"),
+        )
+        for case in cases
+    ]
+    assert found == [
+        ("selftests/one.c", "0", "one"),
+        ("selftests/one.c", "1", "one"),
+        ("selftests/two.c", "0", "two"),
+    ]
+
+
+def test_timeline_of_an_upgrade(project: Project) -> None:
+    text = "".join(f"# sample {ms} {ms * 5} 1 2 1\n" for ms in (0, 20, 40))
+    file = project.path / "data" / "ktap_passes.txt"
+    file.write_text(file.read_text() + text)
+    assert project.run("-k", "percpu").status == 0
+    for kind in ("svg", "png"):
+        assert (project.logs / f"two.f.percpu.passes.{kind}").exists()
+
+
+@pytest.mark.parametrize("words", [["-k", "percpu"], ["--shell", "--command=true"]])
+def test_guest_is_powered_off(project: Project, words: list[str]) -> None:
+    """Not just ended, so that what the kernel says at the end is seen."""
+    assert project.run(*words).status == 0
+    assert project.asked[-2:] == ["told to power off", "power off"]
+
+
+def test_socket_of_the_shell_is_removed(project: Project) -> None:
+    for ended in (project.run("-k", "percpu"), project.run("--shell", "--command=ls")):
+        assert ended.status == 0
+        assert not (project.logs / "shell.sock").exists()
+
+
+# The harness's own tests
+
+
+def test_own_tests_are_spread_over_the_cpus(project: Project) -> None:
+    folder = project.path / "vm" / "tests"
+    folder.mkdir()
+    (folder / "test_own.py").write_text("def test_own(): pass\n")
+    project.plugins = True
+    ended = project.run("vm")
+    assert (ended.status, project.vng) == (0, [])
+    assert f"{len(os.sched_getaffinity(0)) + 1} workers" in ended.output
+    for words in (["vm", "--collect-only"], ["vm", "--pdb"], ["vm/tests/test_own.py"]):
+        ended = project.run(*words)
+        assert ended.status == 0 and "workers" not in ended.output
+
+
+def test_settings_of_another_folder_do_not_apply(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    project.set("")
+    script = f'cd {tmp_path} && exec "$@"'
+    main = [sys.executable, "-I", str(project.path / "vm" / "__main__.py")]
+    process = project.start(
+        "--collect-only", "-q", program=["sh", "-c", script, "sh", *main]
+    )
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,37 @@ def test_environment_follows_the_requirements(start: Start) -> None:
     assert len(start.venvs) == 2
     start.requirements.write_text("pytest==9\n")
     assert start.run() == []
+
+
+def test_environment_follows_the_python(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start.run()
+    for name in ("version", "prefix"):
+        monkeypatch.setattr(sys, name, "another")
+        assert len(start.run()) == 2
+    assert len(start.venvs) == 3
+
+
+def test_environment_that_another_run_is_making(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    start.cache.mkdir()
+    held = lock(start.cache, wait=False)
+    assert held is not None
+
+    def finish() -> None:
+        assert start.venvs == []
+        venv = run_tests.venv_folder(start.cache)
+        venv.mkdir()
+        (venv / "ready").touch()
+        os.close(held)
+
+    other = threading.Timer(0.5, finish)
+    other.start()
+    assert start.run() == [] and start.became
+    other.join()
+    assert "waiting for another run" in capfd.readouterr().err
 
 
 def test_half_made_environment_is_remade(start: Start) -> None:

@@ -141,6 +141,8 @@ def test_outcome_of_a_line(line: str, outcome: str) -> None:
         "[    0.1] Spectre V2 : WARNING: Unprivileged eBPF is enabled with eIBRS on!",
         "Kernel command line: oops=panic panic=-1",
         "x86/fpu: BUG-free since 1991",
+        "ODEBUG: selftest passed",
+        "kasan: KernelAddressSanitizer initialized (generic)",
         "a test prints BUG: by itself",
     ],
 )

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -59,6 +60,8 @@ def serve_shells(port_name: str) -> None:
     listener.listen(1)
 
     def accept() -> None:
+        # Only the main thread's system calls are interrupted by its own signals.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGHUP])
         while True:
             connection, _ = listener.accept()
             program = PROJECT / "vm" / "guest_shell.py"
@@ -100,6 +103,8 @@ def main() -> None:
         linger()
     if HOW == "vanishes at boot":
         return
+    if HOW == "boots slowly":
+        time.sleep(0.5)
     # More than a terminal holds: the guest would stop if nobody read it.
     say(*["console noise"] * 1000)
     name = re.search(r"id=agent,path=([^,]+),abstract=on", WORDS)
@@ -117,7 +122,16 @@ def main() -> None:
             argv = ["cp", "/no/such/file", *argv[1:]]
         return really_run(argv, seconds, output)
 
+    requests: list[bytes] = []
+    really_lines = agent.lines
+
+    def lines(port: int) -> Iterator[bytes]:
+        for line in really_lines(port):
+            requests.append(line)
+            yield line
+
     agent.run = run
+    agent.lines = lines
     agent.KMSG = "/dev/null" if HOW == "no markers" else os.ttyname(1)
     agent.FOLDER = str(PROJECT / "guest")
     agent.open_port = lambda name: {port: channel.fileno()}[name]
@@ -126,6 +140,8 @@ def main() -> None:
     os.environ["CONSOLE"], os.environ["VNG"] = os.ttyname(1), str(os.getpid())
     os.environ["PROJECT"] = str(PROJECT)
     agent.main(*agent_arguments())  # type: ignore[arg-type]
+    if requests[-1:] == [b"poweroff"]:
+        note("told to power off")
     note("power off")
     if HOW == "panics at power-off":
         panic()
