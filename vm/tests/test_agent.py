@@ -107,9 +107,14 @@ def test_nothing_stays_open(output: Output) -> None:
 
 @pytest.mark.parametrize(
     ("script", "status"),
-    [("exec sleep 60", 143), ("trap '' TERM; while :; do sleep 60; done", 137)],
+    [
+        ("exec sleep 60", 143),
+        ("trap '' TERM; while :; do sleep 60; done", 137),
+        ("sleep 60 & trap '' TERM; wait $!", 143),
+    ],
 )
 def test_time_limit(output: Output, script: str, status: int) -> None:
+    """SIGTERM for the whole group, and SIGKILL for what is deaf to it."""
     begin = time.monotonic()
     assert agent.run(["sh", "-c", script], 0.2, output) == (status, True)
     assert time.monotonic() - begin < 3

@@ -109,7 +109,7 @@ def test_benchmark_that_fails(project: Project) -> None:
         project.asked[-1]
         == "run 300 "
         + shlex.join([str(project.path / "guest" / "bench"), "instructions", "hit"])
-        or project.asked[-1] == "power off"
+        or project.asked[-1] == "end of the agent"
     )
 
 

@@ -178,9 +178,10 @@ def test_copy_that_takes_too_long(
     ],
 )
 def test_lost_at_boot(make: Make, how: str, expected: str) -> None:
-    guest = make(how, deadline=0.7)
+    guest, begin = make(how, deadline=0.7), time.monotonic()
     with pytest.raises(GuestError, match=expected) as error, guest:
         pass
+    assert time.monotonic() - begin < module.BOOT_DEADLINE / 2
     assert not with_marker(guest._name)
     assert error.value.command == guest.command
     assert "Linux version" in error.value.detail

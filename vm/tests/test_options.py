@@ -115,7 +115,7 @@ def test_kernel_tree(project: Project) -> None:
 
 def test_cache(project: Project) -> None:
     """The later --cache counts, for the virtual environment as for the rest."""
-    other = project.path / "other"
+    other = project.path / ("long" * 25)  # too long for the path of a socket
     (project.cache / "sources").rename(project.path / "sources")
     other.mkdir()
     (project.path / "sources").rename(other / "sources")

@@ -68,7 +68,11 @@ def serve_shells(port_name: str) -> None:
             with connection:
                 number = connection.fileno()
                 command = [sys.executable, "-S", str(program), str(number)]
-                subprocess.Popen(command, pass_fds=[number])
+                subprocess.Popen(
+                    command,
+                    pass_fds=[number],
+                    preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, []),  # noqa: PLW1509
+                )
 
     threading.Thread(target=accept, daemon=True).start()
 
@@ -141,8 +145,8 @@ def main() -> None:
     os.environ["PROJECT"] = str(PROJECT)
     agent.main(*agent_arguments())  # type: ignore[arg-type]
     if requests[-1:] == [b"poweroff"]:
-        note("told to power off")
-    note("power off")
+        note("power off")
+    note("end of the agent")
     if HOW == "panics at power-off":
         panic()
     if HOW == "warns at power-off":
