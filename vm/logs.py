@@ -50,8 +50,9 @@ class RunLogs:
                     os.close(held)
 
     def close(self, *, failed: bool) -> None:
-        """The run is over: remove the folder unless it is kept or the run failed."""
-        if not self._kept and not failed:
+        """The run is over: remove the folder unless it is kept or says what failed."""
+        said = failed and self.path.is_dir() and any(self.path.iterdir())
+        if not self._kept and not said:
             shutil.rmtree(self.path, ignore_errors=True)
         if self._lock is not None:
             os.close(self._lock)

@@ -217,7 +217,7 @@ class Run:
     def summary(self) -> list[str]:
         """What was tested, how long it took and where the logs are, line by line."""
         if self.prepared is None:
-            return [f"logs:    {self.logs.path}"] if self.error else []
+            return [f"logs:    {self.logs.path}"] if self.logs.path.exists() else []
         image = self.prepared.image
         upto = self.options.upto
         series = "all patches" if upto is None else f"the first {upto} patches"

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,13 @@ class Project:
         for word in ("Traceback (most", "INTERNALERROR", "plugin.py:", "vm/run.py:"):
             assert word not in output, output
         return Ended(process.returncode, output)
+
+    def wait_for(self, test: str) -> None:
+        """Wait until the run that is going on has begun a test."""
+        deadline = time.monotonic() + 90
+        while test not in self.ran:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
     @property
     def asked(self) -> list[str]:

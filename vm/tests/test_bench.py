@@ -47,7 +47,8 @@ def measured(
 ) -> tuple[Project, Ended]:
     """A project after a run of the benchmark."""
     project = template.copy(tmp_path_factory.mktemp("bench") / "project")
-    return project, project.run("--bench", "--memory", "3G", "--append", "x=y")
+    words = ["--memory", "3G", "--append", "x=y", "--qemu-opts=-s"]
+    return project, project.run("--bench", *words)
 
 
 # A run
@@ -71,6 +72,14 @@ def test_plain_is_measured_before_patched_is_built(
         assert (project.logs / f"console-patched-{number}.log").exists()
 
 
+def test_patches_of_the_two_kernels(measured: tuple[Project, Ended]) -> None:
+    """The tree has all patches before: they are taken away, and applied again."""
+    log = (measured[0].logs / "patch.log").read_text()
+    lines = [line for line in log.splitlines() if line.startswith("$ git apply ")]
+    lines = [line for line in lines if not line.endswith(" --check")]
+    assert ["--reverse" in line for line in lines] == [True, True, False, False]
+
+
 def test_machine(measured: tuple[Project, Ended]) -> None:
     """One CPU that counts; the user's knobs."""
     project, _ = measured
@@ -80,6 +89,7 @@ def test_machine(measured: tuple[Project, Ended]) -> None:
         assert words[words.index("--memory") + 1] == "3G"
         assert words[-1].startswith("--qemu-opts=-icount shift=0,sleep=off ")
         assert "x=y" in words and "--disable-kvm" in words
+        assert words[-1].endswith(" -s")
     limits = {line.split()[1] for line in project.asked if "bench instr" in line}
     assert limits == {"300"}
 
@@ -128,6 +138,8 @@ def test_kvm(project: Project) -> None:
     ended = project.run("--bench", "--upto", "1")
     assert ended.status == 0, ended.output
     assert figures(project).patches == 1
+    (tree,) = project.cache.glob("trees/*/linux")
+    assert (tree / "map.c").read_text() == "line 1\nfirst\n"
     asked = asked_for(project)
     assert asked.count("boot") == 1 + 3 + 1 + 3 + 1, "the first is the probe"
     assert asked.count("nanoseconds hit") == 1

@@ -70,8 +70,16 @@ def test_folder_is_made_when_it_is_needed(tmp_path: Path, said: Said) -> None:
     assert logs.path.parent == tmp_path / "runs"
     assert logs.path.is_dir()
     assert not is_free(logs.path)
+    logs.log("build").say("no")
     logs.close(failed=True)
     assert is_free(logs.path)
+
+
+def test_failed_run_that_says_nothing_leaves_nothing(runs: Runs) -> None:
+    logs = runs.run()
+    logs.folder()
+    logs.close(failed=True)
+    assert not logs.path.exists()
 
 
 def test_log_of_a_stage(runs: Runs, said: Said) -> None:

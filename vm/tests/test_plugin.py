@@ -180,10 +180,7 @@ def test_results_are_written_as_tests_end(project: Project) -> None:
     project.tests("f.hash.passes f.hash.waits")
     project.set("")
     process = project.start()
-    deadline = time.monotonic() + 90
-    while "one f.hash.waits" not in project.ran:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    project.wait_for("one f.hash.waits")
     process.kill()
     process.communicate(timeout=90)
     assert "ok 1 f.hash.passes" in project.ktap
@@ -238,13 +235,11 @@ def test_nothing_survives_a_killed_harness(
     project.tests("f.hash.waits")
     project.set("")
     process = project.start()
-    deadline = time.monotonic() + 90
-    while "one f.hash.waits" not in project.ran:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    project.wait_for("one f.hash.waits")
     (child,) = [pid for pid in children(process.pid) if session_members(pid)]
     process.send_signal(sig)
     process.communicate(timeout=90)
+    deadline = time.monotonic() + 90
     while session_members(child):
         assert time.monotonic() < deadline
         time.sleep(0.05)
