@@ -21,6 +21,8 @@ class Base:
     sha256: str
     suite: str
     package: str
+    package_version: str
+    package_sha256: str
     fragments: list[str]
     objects: int
     notes: str

@@ -76,10 +76,21 @@ def debian_source(base: Base, archives: Path, log: Log) -> tuple[Path, Record]:
             f"the package {package} {version} has no usr/src/{inner.name}",
             hint=OTHER_WAY,
         )
+    digest = sha256_file(inner)
+    if version != base.package_version:
+        log.say(f"patches/bases.toml does not pin {version}: relying on apt's checks")
+    elif digest != base.package_sha256:
+        shutil.rmtree(folder)
+        raise BuildError(
+            f"the archive in {package} {version} has the wrong checksum",
+            detail=f"downloaded: SHA-256 {digest}\n"
+            f"patches/bases.toml: {base.package_sha256}",
+            hint=f"do not trust this mirror; {OTHER_WAY}",
+        )
     archive = inner.replace(archives / f"{package}-{safe_name(version)}.tar.xz")
     shutil.rmtree(folder)
     describe = f"{package} {version} (Debian)"
-    return archive, Record("debian", base.name, version, sha256_file(archive), describe)
+    return archive, Record("debian", base.name, version, digest, describe)
 
 
 def _candidate(package: str, options: list[str], log: Log) -> str | None:

@@ -23,6 +23,8 @@ release = "7.3.4"
 sha256 = ""
 suite = "trixie-backports"
 package = "linux-source-7.3"
+package_version = "7.3.4-1"
+package_sha256 = "abc"
 fragments = ["base.config", "vm.config"]
 objects = 1164
 notes = "A note."
@@ -50,6 +52,8 @@ def test_row(table: Path) -> None:
         sha256="",
         suite="trixie-backports",
         package="linux-source-7.3",
+        package_version="7.3.4-1",
+        package_sha256="abc",
         fragments=["base.config", "vm.config"],
         objects=1164,
         notes="A note.",
@@ -114,6 +118,7 @@ def test_each_row_is_complete(name: str) -> None:
     base = load_base(TABLE, name)
     assert base.release == name or base.release.startswith(f"{name}.")
     assert len(base.sha256) in (0, 64)
+    assert base.package_version and len(base.package_sha256) == 64
     assert base.objects > 0
     assert series(PATCHES / name)
     options = [options_of(file) for file in fragments_of(base.fragments, [])]

@@ -17,8 +17,11 @@ from vm.errors import BuildError, UsageError
 from vm.terminal import Log
 from vm.tests.conftest import Said, executable
 
+VERSION = "7.3.4-1~bpo13+1"
+DIGEST = hashlib.sha256(b"content\n").hexdigest()
 BASE = Base(
-    *("7.3", "7.3.4", "", "trixie-backports", "linux-source-7.3", [], 9, ""),
+    *("7.3", "7.3.4", "", "trixie-backports", "linux-source-7.3", VERSION, DIGEST),
+    *([], 9, ""),
 )
 
 DEB822 = """\
@@ -120,6 +123,22 @@ def test_private_apt(tmp_path: Path, log: Log, said: Said, apt: Path) -> None:
     calls = (apt / "calls").read_text().splitlines()
     assert [line for line in calls if "-c" not in line.split()] == calls[:1]
     assert not (archives / "deb").exists()
+
+
+def test_pinned_archive(tmp_path: Path, log: Log, said: Said, apt: Path) -> None:
+    """What is pinned has to match; a newer version is apt's word alone."""
+    archives = tmp_path / "archives"
+    with pytest.raises(BuildError, match="has the wrong checksum") as raised:
+        debian_source(replace(BASE, package_sha256="0" * 64), archives, log)
+    assert raised.value.detail.splitlines() == [
+        *(f"downloaded: SHA-256 {DIGEST}", f"patches/bases.toml: {'0' * 64}"),
+    ]
+    assert not list(archives.glob("*.tar.xz")) and not (archives / "deb").exists()
+    newer = replace(BASE, package_version="7.3.3-1", package_sha256="0" * 64)
+    debian_source(newer, archives, log)
+    assert said.lines[-1] == (
+        f"patches/bases.toml does not pin {VERSION}: relying on apt's checks"
+    )
 
 
 def test_suite_and_package_are_those_of_the_base(

@@ -22,7 +22,8 @@ from vm.tests.conftest import Said
 ARCHIVE = b"not really xz" * 100_000
 DIGEST = hashlib.sha256(ARCHIVE).hexdigest()
 NAME = "linux-7.3.4.tar.xz"
-BASE = Base("7.3", "7.3.4", DIGEST, "trixie", "linux-source-7.3", [], 9, "")
+PACKAGE = ("linux-source-7.3", "7.3.4-1", "abc")
+BASE = Base("7.3", "7.3.4", DIGEST, "trixie", *PACKAGE, [], 9, "")
 UNPINNED = replace(BASE, sha256="")
 
 Pages = dict[str, tuple[int, bytes]]
