@@ -198,7 +198,7 @@ class Run:
                 guest.__exit__(None if orderly else KeyboardInterrupt, None, None)
                 if late := guest.splats:
                     raise GuestError(
-                        "the kernel complained after the last test",
+                        "the kernel complained outside a test",
                         detail="\n".join(map(str, late)),
                         hint=f"see the console's log in {self.logs.path}",
                     )
