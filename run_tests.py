@@ -108,10 +108,11 @@ def guarded_main() -> int:
     status = 2
     try:
         guard_output()
-        main(sys.argv[1:])
-    except HarnessError as error:
-        status = error.exit_status
-        tell(str(error))
+        try:
+            main(sys.argv[1:])
+        except HarnessError as error:
+            status = error.exit_status
+            tell(str(error))
     except KeyboardInterrupt:
         pass
     return LOST if output_lost() else status

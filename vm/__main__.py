@@ -24,12 +24,13 @@ def main(arguments: list[str]) -> int:
     status = 2
     try:
         guard_output()
-        cache = cache_folder(cache_option(arguments))
-        words += ["-o", f"cache_dir={cache / 'pytest'}", "-p", "vm.plugin"]
-        status = int(pytest.main([*words, *arguments]))
-    except HarnessError as error:
-        status = error.exit_status
-        print(error, file=sys.stderr)
+        try:
+            cache = cache_folder(cache_option(arguments))
+            words += ["-o", f"cache_dir={cache / 'pytest'}", "-p", "vm.plugin"]
+            status = int(pytest.main([*words, *arguments]))
+        except HarnessError as error:
+            status = error.exit_status
+            print(error, file=sys.stderr)
     except KeyboardInterrupt:
         pass
     return LOST if output_lost() else status

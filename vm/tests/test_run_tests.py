@@ -306,9 +306,17 @@ def test_whole_shell_command(whole: Project) -> None:
     assert output.endswith("a  b\n")
 
 
+def test_whole_run_that_is_refused(whole: Project) -> None:
+    """Before pytest: the status and the error are run_tests.py's own."""
+    status, output = ended(whole, "--cache=/a b")
+    assert status == 4
+    assert output.startswith("usage error: space or colon in the path of the cache ")
+
+
 @pytest.mark.parametrize(
     ("redirection", "said"),
     [
+        ("2>/dev/full --cache='/a b'", "error: cannot write to stderr: No space left "),
         (">&-", "error: cannot write to stdout: it is closed\nnext:    "),
         ("2>&- 3>&1", "error: cannot write to stderr: it is closed\nnext:    "),
         (">/dev/full", "error: cannot write to stdout: No space left on device\n"),
