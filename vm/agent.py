@@ -5,17 +5,17 @@
 PORT names a virtio-serial port; at most LIMIT bytes of a command's output are
 sent, half of them from its end. The port is the agent's own, so nothing that a
 test or the kernel prints can be mistaken for an answer. It says "ready RELEASE
-FOLDER": the folder is in memory, for programs that are to start fast. Then, until
-"poweroff" or the end of its input, which both power the guest off:
+FOLDER TAINT": the folder is in memory, for programs that are to start fast. Then,
+until "poweroff" or the end of its input, which both power the guest off:
 
     request: ID SECONDS WORD...     time limit; each word as x and its bytes in hex
-    answer:  done ID STATUS TIMED_OUT MS SENT TOTAL, and SENT bytes of output
+    answer:  done ID STATUS TIMED_OUT MS TAINT SENT TOTAL, and SENT bytes of output
 
-STATUS is the exit status, 128+n for signal n. Before a command and after it, the
-agent writes "bpf-map-tracing: begin ID" and "... end ID" to the kernel's log, so
-that the console shows what the kernel said meanwhile. Whoever connects to
-SHELL_PORT gets a shell, see guest_shell.py. The agent imports little and starts no
-other program: each costs much in a guest that is emulated.
+STATUS is the exit status, 128+n for signal n. TAINT is the kernel's taint. Before a
+command and after it, the agent writes "bpf-map-tracing: begin ID" and "... end ID" to
+the kernel's log, so that the console shows what the kernel said meanwhile. Whoever
+connects to SHELL_PORT gets a shell, see guest_shell.py. The agent imports little and
+starts no other program: each costs much in a guest that is emulated.
 """
 
 import ctypes
@@ -30,6 +30,7 @@ TERM_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 # Not udev's names: udev may be missing, and the kernel lists them here.
 PORTS = "/sys/class/virtio-ports"
 KMSG = "/dev/kmsg"
+TAINTED = "/proc/sys/kernel/tainted"
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -209,6 +210,12 @@ def mark(kmsg: int, what: str) -> None:
     os.write(kmsg, f"<5>bpf-map-tracing: {what}\n".encode())
 
 
+def taint() -> str:
+    """The flags that the kernel has set on itself, as a decimal number."""
+    with open(TAINTED) as file:
+        return file.read().strip()
+
+
 def main(port_name: str, limit: int, shell_port: str = "") -> None:
     """Serve requests until told to power off."""
     if shell_port:
@@ -218,7 +225,7 @@ def main(port_name: str, limit: int, shell_port: str = "") -> None:
     os.makedirs(FOLDER, exist_ok=True)
     kmsg = os.open(KMSG, os.O_WRONLY | os.O_CLOEXEC)
     mark(kmsg, "ready")
-    os.write(port, f"ready {os.uname().release} {FOLDER}\n".encode())
+    os.write(port, f"ready {os.uname().release} {FOLDER} {taint()}\n".encode())
     for line in lines(port):
         if line == b"poweroff":
             break
@@ -231,7 +238,7 @@ def main(port_name: str, limit: int, shell_port: str = "") -> None:
         milliseconds = int((time.monotonic() - begin) * 1000)
         mark(kmsg, f"end {number}")
         text = output.text()
-        answer = f"done {number} {status} {int(timed_out)} {milliseconds}"
+        answer = f"done {number} {status} {int(timed_out)} {milliseconds} {taint()}"
         message = f"{answer} {len(text)} {output.total}\n".encode() + text
         while message:
             message = message[os.write(port, message) :]

@@ -18,7 +18,7 @@ from vm.cache import cache_folder
 from vm.errors import GuestError, UsageError
 from vm.frames import Frames, send
 from vm.logs import runs_in_use
-from vm.run import SHELL_SOCKET, Run
+from vm.run import Run
 
 _STDIN, _STDOUT = 0, 1
 
@@ -30,7 +30,7 @@ def shell(run: Run) -> int:
     """
     try:
         guest = run.boot()
-        status = connect(run.logs.folder(), run.options.command)
+        status = connect(_shells(run.logs.folder())[0], run.options.command)
         if status is None:
             raise guest.lost("during --shell")
     except BaseException:
@@ -44,17 +44,16 @@ def shell(run: Run) -> int:
 
 def attach(cache: Path | None, command: Sequence[str]) -> int:
     """The same in the guest of the newest run that has one. Raises HarnessError."""
-    for folder in runs_in_use(cache_folder(cache)):
-        if not (folder / SHELL_SOCKET).exists():
-            continue
+    runs = runs_in_use(cache_folder(cache))
+    for shell in (shell for folder in runs for shell in _shells(folder)):
         try:
-            status = connect(folder, command)
+            status = connect(shell, command)
         except OSError:
             continue  # its guest has ended
         if status is None:
             raise GuestError(
                 "the guest ended during --attach",
-                hint=f"its console is in {folder / 'console.log'}",
+                hint=f"its console is in {shell.with_suffix('.log')}",
             )
         return status
     raise UsageError(
@@ -63,16 +62,21 @@ def attach(cache: Path | None, command: Sequence[str]) -> int:
     )
 
 
-def connect(folder: Path, command: Sequence[str]) -> int | None:
-    """Run `command`, or a shell, in the guest whose socket is in the run's `folder`.
+def _shells(folder: Path) -> list[Path]:
+    """The sockets of the guests of a run, the newest guest's first."""
+    return sorted(folder.glob("*.shell"), key=lambda s: -s.stat().st_ctime_ns)
+
+
+def connect(shell: Path, command: Sequence[str]) -> int | None:
+    """Run `command`, or a shell, in the guest that has the socket `shell`.
 
     The exit status; None if the guest ended first. OSError if nothing listens.
     """
     # The path of a socket must not exceed 107 bytes.
-    directory = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    directory = os.open(shell.parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with socket.socket(socket.AF_UNIX) as channel:
-            channel.connect(f"/proc/self/fd/{directory}/{SHELL_SOCKET}")
+            channel.connect(f"/proc/self/fd/{directory}/{shell.name}")
             return _serve(channel, command)
     finally:
         os.close(directory)

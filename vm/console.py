@@ -26,6 +26,7 @@ class Console:
 
     def __init__(self, log: Path) -> None:
         self.log = log
+        self.log_error: OSError | None = None  # what ended the log, not the reading
         self._child: pexpect.spawn | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
         self.scan = Scan()
@@ -46,15 +47,23 @@ class Console:
     def _read(self) -> None:
         """Read until the last process has closed the terminal."""
         assert self._child is not None
-        with (
-            self.log.open("a", encoding="utf-8", newline="") as file,
-            contextlib.suppress(pexpect.EOF, OSError, ValueError),
-        ):
+        with contextlib.suppress(pexpect.EOF, OSError, ValueError):
             while True:
-                part = self._child.read_nonblocking(4096, timeout=None)
-                file.write(part.replace("\r", ""))
-                file.flush()
-                self.scan.feed(part)
+                self.show(self._child.read_nonblocking(4096, timeout=None))
+
+    def show(self, part: str) -> None:
+        """The console shows `part`: log it, and see what it says."""
+        self._keep(part.replace("\r", ""))
+        self.scan.feed(part)
+
+    def _keep(self, part: str) -> None:
+        """Append to the log. Without it, the guest is still watched."""
+        if self.log_error is None:
+            try:
+                with self.log.open("a", encoding="utf-8", newline="") as file:
+                    file.write(part)
+            except OSError as error:
+                self.log_error = error
 
     def started(self, pid: int) -> bool:
         """Whether the process belongs to the command's session."""

@@ -25,6 +25,7 @@ from typing import Self
 
 from vm.console import Console
 from vm.errors import GuestError
+from vm.hung import state_of
 from vm.machine import Machine, environment
 from vm.splats import Splat
 from vm.terminal import Log
@@ -32,6 +33,7 @@ from vm.terminal import Log
 AGENT = Path(__file__).with_name("agent.py")
 PORT = "bpf.map.tracing"
 SHELL_PORT = "bpf.map.tracing.shell"
+SOCKETS = ("shell", "monitor", "sysrq", "gdb")  # how the paths of QEMU's sockets end
 OUTPUT_LIMIT = 1 << 20  # bytes of a command's output that the agent sends
 BOOT_DEADLINE = 120.0  # seconds
 ANSWER_MARGIN = 20.0  # seconds beyond a command's timeout until it is a hang
@@ -60,9 +62,10 @@ class Guest:
     """A booted guest, as a context manager.
 
     The console goes to `log`; `boot_deadline` is in seconds; `shares` are folders
-    to mount, see Machine. `shell` is the path of a Unix socket on which QEMU
-    offers a shell, see attach.py. Entering, run() and leaving raise GuestError if
-    the guest is lost; by then none of its processes is left.
+    to mount, see Machine. `sockets` is what the paths of QEMU's Unix sockets begin
+    with: that of attach.py ends in ".shell"; hung.py uses the others and `vmlinux`.
+    Entering, run() and leaving raise GuestError if the guest is lost; by then none of
+    its processes is left, and `state` says what a guest that hung was doing.
     """
 
     def __init__(
@@ -73,9 +76,11 @@ class Guest:
         *,
         boot_deadline: float = BOOT_DEADLINE,
         shares: Sequence[Path] = (),
-        shell: str = "",
+        sockets: str = "",
+        vmlinux: Path | None = None,
     ) -> None:
         self.release = ""
+        self.state: list[str] = []
         self.folder = Path()
         self.boot_seconds = 0.0
         self.vanished = False  # QEMU ended for no reason that the kernel told
@@ -87,12 +92,14 @@ class Guest:
         self._name = f"{PORT}.{os.getpid()}.{secrets.token_hex(8)}"
         # The Python below the virtual environment: fewer files to search.
         words = [str(Path(sys.executable).resolve()), "-I", "-S", str(AGENT)]
-        words += [PORT, str(OUTPUT_LIMIT), *([SHELL_PORT] if shell else [])]
+        words += [PORT, str(OUTPUT_LIMIT), *([SHELL_PORT] if sockets else [])]
         qemu = _port_options("agent", PORT, f"path={self._name},abstract=on,server=off")
-        if shell:
-            qemu += _port_options(
-                "shell", SHELL_PORT, f"path={shell},server=on,wait=off"
-            )
+        if sockets:
+            listen = "server=on,wait=off"
+            shell = f"path={sockets}.shell,{listen}"
+            qemu += _port_options("shell", SHELL_PORT, shell)
+            monitor = f"socket,id=monitor,path={sockets}.monitor,{listen}"
+            qemu += ["-chardev", monitor, "-mon", "chardev=monitor,mode=control"]
         ports = ["-device", "virtio-serial-pci,id=tests", *qemu]
         machine = replace(machine, qemu_opts=(*ports, *machine.qemu_opts))
         self.command = machine.vng_command(
@@ -102,6 +109,9 @@ class Guest:
         self._received = b""
         self._requests = 0
         self._before = 0  # how many splats were there before the command
+        self._taint = 0
+        self._sockets = sockets
+        self._vmlinux = vmlinux
 
     @property
     def splats(self) -> list[Splat]:
@@ -150,12 +160,13 @@ class Guest:
         with contextlib.suppress(OSError):  # the missing answer tells more
             self._channel.sendall(request.encode())
         header = self._receive_line(deadline, doing).split()
-        if header[:2] != ["done", str(self._requests)] or len(header) != 7:
+        if header[:2] != ["done", str(self._requests)] or len(header) != 8:
             raise self._lost(f"the agent answered {header!r} {doing}")
-        status, timed_out, milliseconds, sent, total = map(int, header[2:])
+        status, timed_out, milliseconds, taint, sent, total = map(int, header[2:])
         raw = self._receive(sent, deadline, doing)
         output = raw.decode(errors="replace")
         self._wait_for_mark(f"end {self._requests}", doing)
+        self._check_taint(taint)
         if total > sent:
             half = sent // 2
             gap = f"\n[{total - sent} bytes of output are left out]\n"
@@ -213,10 +224,17 @@ class Guest:
                 self._wait(listener, deadline, "during boot")
                 self._accept(listener)
         ready = self._receive_line(deadline, "during boot").split()
-        if len(ready) != 3 or ready[0] != "ready":
+        if len(ready) != 4 or ready[0] != "ready":
             raise self._lost(f"the agent said {ready!r} instead of being ready")
         self.release, self.folder = ready[1], Path(ready[2])
         self._wait_for_mark("ready", "during boot")
+        self._check_taint(int(ready[3]))
+
+    def _check_taint(self, taint: int) -> None:
+        """A splat sets a flag, too: it is seen even if the console shows nothing."""
+        if len(self.splats) == self._before:
+            self.console.scan.tainted(self._taint, taint)
+        self._taint = taint
 
     def _accept(self, listener: socket.socket) -> None:
         """Take the connection if it comes from a process of this guest's session."""
@@ -278,17 +296,22 @@ class Guest:
         return self._lost(f"vanished: QEMU ended {doing}")
 
     def _lost_hanging(self, doing: str) -> GuestError:
+        what = f"hang: the guest does not respond {doing}"
         if (worst := self.worst) and worst.hang:
-            return self._lost(f"{worst.kind.outcome} {doing}: {worst.headline}")
-        return self._lost(f"hang: the guest does not respond {doing}")
+            what = f"{worst.kind.outcome} {doing}: {worst.headline}"
+        tail = self.console.tail(20)
+        if self._sockets:
+            log = replace(self._log, path=self._log.path.with_suffix(".cpus.log"))
+            self.state = state_of(self._sockets, self.console, self._vmlinux, log)
+        return self._lost(what, tail)
 
-    def _lost(self, what: str) -> GuestError:
+    def _lost(self, what: str, tail: str = "") -> GuestError:
         """End everything that is left, and make the error."""
         self._end()
         return GuestError(
             what,
             command=self.command,
-            detail=self.console.tail(20),
+            detail=tail or self.console.tail(20),
             hint=f"the whole console is in {self.console.log}",
         )
 

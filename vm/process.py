@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO
 
 from vm.errors import BuildError, HarnessError
 from vm.terminal import Log
@@ -58,6 +58,7 @@ def run_logged(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    stdin: int | IO[str] = subprocess.DEVNULL,
     on_line: Callable[[str], None] | None = None,
     hint: str = "",
     error: type[HarnessError] = BuildError,
@@ -74,7 +75,7 @@ def run_logged(
     argv = [os.fspath(word) for word in command]
     log.command(argv)
     with log.path.open("a", encoding="utf-8", errors="replace") as out:
-        status, tail = _run(argv, out, cwd, env, on_line, error)
+        status, tail = _run(argv, out, cwd, env, stdin, on_line, error)
     if status not in statuses:
         raise error(
             f"{what or argv[0]} (exit status {status})",
@@ -89,6 +90,7 @@ def output_of(
     log: Log,
     *,
     env: Mapping[str, str] | None = None,
+    stdin: int | IO[str] = subprocess.DEVNULL,
     error: type[HarnessError] = BuildError,
     hint: str = "",
     what: str = "",
@@ -99,6 +101,7 @@ def output_of(
     run_logged(
         *(command, log),
         env=env,
+        stdin=stdin,
         on_line=lines.append,
         error=error,
         hint=hint,
@@ -113,6 +116,7 @@ def _run(
     out: TextIO,
     cwd: Path | None,
     env: Mapping[str, str] | None,
+    stdin: int | IO[str],
     on_line: Callable[[str], None] | None,
     error: type[HarnessError],
 ) -> tuple[int, list[str]]:
@@ -122,7 +126,7 @@ def _run(
             argv,
             cwd=cwd,
             env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -10,21 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from vm.cache import cache_folder, locked
+from vm.decode import decoded
 from vm.errors import GuestError, HarnessError, UsageError
-from vm.guest import Guest
+from vm.guest import SOCKETS, Guest
 from vm.kvm import choose_accel
 from vm.logs import RunLogs
 from vm.machine import Accel, Machine, free_gdb_port, qemu_version
 from vm.options import Options
 from vm.prepare import Prepared, prepare
 from vm.results import TestResult, judge, write_ktap
+from vm.splats import Splat
 from vm.stopwatch import Stage
 from vm.terminal import Terminal
 from vm.timeline import draw, read
 
 TEST_TIMEOUT = 300.0  # seconds; tests set their own, by default of 30
 SPOILT_GUESTS = 10  # after which a run gives up
-SHELL_SOCKET = "shell.sock"  # in the run's folder
 
 
 class Run:
@@ -103,11 +104,12 @@ class Run:
             target = f"target remote 127.0.0.1:{self.machine.gdb}"
             command = shlex.join(["gdb", "-ex", target, str(image.vmlinux)])
             self.terminal.say(f"waiting for a debugger: {command}")
-        (self.logs.folder() / SHELL_SOCKET).unlink(missing_ok=True)
+        name = self._console()
         guest = Guest(
-            *(self.machine, image.bzimage, self.logs.log(self._console())),
+            *(self.machine, image.bzimage, self.logs.log(name)),
             shares=[self.prepared.programs.folder] if self.prepared else (),
-            shell=_short(self.logs.folder(), self._stack) + f"/{SHELL_SOCKET}",
+            sockets=f"{_short(self.logs.folder(), self._stack)}/{name}",
+            vmlinux=image.vmlinux,
         )
         guest.__enter__()
         self._guest = guest
@@ -163,17 +165,21 @@ class Run:
         except GuestError as error:
             self.error = self.error or error
             self._drop_guest()
-            notes = (
-                guest.worst.trace if guest.worst else guest.console.scan.last_lines(20)
-            )
+            notes = self._decoded(guest.worst) if guest.worst else [error.detail]
+            notes += guest.state
             return TestResult(program, name, "failed", error.what, tuple(notes))
         splats = guest.splats[before:]
         if splats:
             # KASAN, lockdep and WARN_ON_ONCE() may report only once per boot.
             self._drop_guest()
+            splats = [replace(s, trace=self._decoded(s)) for s in splats]
         result = judge(program, name, done, splats)
         self.stages["tests"].wall += result.seconds
         return result
+
+    def _decoded(self, splat: Splat) -> list[str]:
+        assert self.prepared is not None
+        return decoded(splat.trace, self.prepared.image, self.logs.log("decode"))
 
     def _boot_for_tests(self) -> Guest:
         """Boot the guest and copy the test programs into it. Raises HarnessError."""
@@ -207,8 +213,10 @@ class Run:
         finally:
             self._stack.close()
             self.terminal.finish()
-        # QEMU leaves it if it was killed.
-        (self.logs.path / SHELL_SOCKET).unlink(missing_ok=True)
+        # QEMU leaves them if it was killed.
+        for socket in SOCKETS:
+            for file in self.logs.path.glob(f"*.{socket}"):
+                file.unlink()
         for result in self.results:
             if timeline := read(result.output):
                 draw(timeline, self.logs.folder(), f"{result.program}.{result.name}")

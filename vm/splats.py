@@ -23,6 +23,11 @@ _TRACE_LINES = 80
 _TAIL_LINES = 1000
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[A-Za-z])|\r")
 _BANNER = "Linux version "
+# The kernel's taint flags for what has gone wrong, with their bits and letters; the
+# others tell of modules, firmware and the like. Documentation/admin-guide/
+# tainted-kernels.rst lists all.
+_TAINTS = {4: "M: machine check", 5: "B: bad page", 7: "D: died", 9: "W: warning"}
+_TAINTS |= {14: "L: soft lockup"}
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,14 @@ class Scan:
         *lines, self._partial = (self._partial + text).split("\n")
         for line in lines:
             self._line(_ESCAPES.sub("", line))
+
+    def tainted(self, before: int, now: int) -> None:
+        """The kernel's taint has changed: a report that the console did not show."""
+        new = [name for bit, name in _TAINTS.items() if now & ~before & 1 << bit]
+        if new:
+            kind = Kind(len(self._kinds), "taint", "", "", "", "")
+            words = f"the kernel set {', '.join(new)}; the console shows no report"
+            self.splats.append(Splat(kind, words))
 
     def last_lines(self, count: int) -> list[str]:
         """The last lines, an unfinished one included."""

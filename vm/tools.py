@@ -53,8 +53,12 @@ KERNEL = (
     Tool("/zlib.h", "zlib1g-dev"),
 )
 
-# Optional, but it makes the second build of a kernel many times faster.
-WELCOME = (Tool("ccache", "ccache"),)
+# Optional: the second build of a kernel is many times faster; what the CPUs of a guest
+# that hangs are doing.
+WELCOME = (
+    Tool("ccache", "ccache"),
+    Tool("gdb", "gdb"),
+)
 
 
 def missing(tools: Sequence[Tool]) -> list[Tool]:

@@ -37,8 +37,10 @@ TOOLS = {
     "gcc": "echo gcc 12",
     "ccache": 'exec "$@"',
     "pahole": "echo v1.24",
+    "gdb": "echo reading; echo 'Thread 1 (CPU#0 [running])'; echo \"#0 0x1 in $*\"",
     "qemu-system-x86_64": "echo QEMU emulator version 7.2.22",
 }
+DECODE = "#!/bin/sh\nsed s,map+0x1/0x2,map.c:1,\n"
 MERGE = '#!/bin/sh\nshift 3\nconfig=$1\nshift\ncat "$@" >> "$config"\n'
 
 
@@ -212,6 +214,7 @@ def _fill_cache(path: Path) -> None:
     script = tree / "scripts" / "kconfig" / "merge_config.sh"
     script.write_text(MERGE)
     script.chmod(0o755)
+    (tree / "scripts" / "decode_stacktrace.sh").write_text(DECODE)
     archives = path / "cache" / "sources"
     archives.mkdir(parents=True)
     archive = archives / "linux-7.3.4.tar.xz"

@@ -270,7 +270,8 @@ def test_answer_that_the_port_takes_in_pieces(
     answer, _ = serve(tmp_path, monkeypatch, f"1 inf {request}".encode())
     head, _, output = answer.partition("\n")
     words = head.split()
-    assert (words[:4], words[5:]) == (["done", "1", "0", "0"], ["19", "19"])
+    taint = Path(agent.TAINTED).read_text().strip()
+    assert (words[:4], words[5:]) == (["done", "1", "0", "0"], [taint, "19", "19"])
     assert output == "a " * 9 + "\n"
 
 

@@ -16,7 +16,6 @@ import pytest
 from vm import attach
 from vm.errors import GuestError, UsageError
 from vm.frames import Frames, send
-from vm.run import SHELL_SOCKET
 
 ROOT = Path(__file__).resolve().parents[2]
 # Isolated: a variable for Python may switch buffering off.
@@ -38,7 +37,7 @@ class Guest:
         self.folder.mkdir(parents=True)
         self.listener = socket.socket(socket.AF_UNIX)
         descriptor = os.open(self.folder, os.O_RDONLY)
-        self.listener.bind(f"/proc/self/fd/{descriptor}/{SHELL_SOCKET}")
+        self.listener.bind(f"/proc/self/fd/{descriptor}/console.shell")
         os.close(descriptor)
         self.listener.listen(1)
         self.listener.settimeout(20)
@@ -49,7 +48,7 @@ class Guest:
     def command(self, *words: str) -> list[str]:
         """A program that attaches to this guest and prints what connect() returns."""
         program = [sys.executable, "-I", "-c", PROGRAM, str(ROOT)]
-        return [*program, str(self.folder), *words]
+        return [*program, str(self.folder / "console.shell"), *words]
 
     def accept(self) -> bytes:
         """The request of the user's end."""
@@ -174,7 +173,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     for folder in folders:
         folder.mkdir()
         if folder != folders[0]:
-            (folder / SHELL_SOCKET).touch()
+            (folder / "console.shell").touch()
     monkeypatch.setattr(attach, "runs_in_use", lambda _: folders)
     return folders
 
@@ -182,11 +181,11 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def connecting(answers: dict[Path, int | None]) -> Connect:
     """Stands in for connect(): a folder without an answer has a dead socket."""
 
-    def connect(folder: Path, command: Sequence[str]) -> int | None:
-        assert (folder / SHELL_SOCKET).exists() and command == ["ls"]
-        if folder not in answers:
+    def connect(shell: Path, command: Sequence[str]) -> int | None:
+        assert shell.exists() and command == ["ls"]
+        if shell.parent not in answers:
             raise ConnectionRefusedError
-        return answers[folder]
+        return answers[shell.parent]
 
     return connect
 

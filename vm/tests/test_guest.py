@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from vm import guest as module
-from vm import machine
+from vm import hung, machine
 from vm.errors import GuestError
 from vm.guest import AGENT, OUTPUT_LIMIT, PORT, Guest
 from vm.machine import Accel, Machine
@@ -36,13 +37,20 @@ def make(
     monkeypatch.setattr(machine, "VNG", project.path / "vm" / "vng.py")
     monkeypatch.setattr("vm.process._TERM_GRACE", 0.4)
 
-    def call(how: str = "", deadline: float = 60.0, *, soon: bool = False) -> Guest:
+    def call(
+        how: str = "", deadline: float = 60.0, *, soon: bool = False, sockets: str = ""
+    ) -> Guest:
         project.set(how)
         (project.path / "asked").touch()
         if soon:
             for name in ("ANSWER_MARGIN", "POWER_OFF_DEADLINE", "CONSOLE_DEADLINE"):
                 monkeypatch.setattr(module, name, 0.5)
-        return Guest(Machine(), IMAGE, log, boot_deadline=deadline)
+        return Guest(
+            *(Machine(), IMAGE, log),
+            boot_deadline=deadline,
+            sockets=sockets,
+            vmlinux=Path("vmlinux"),
+        )
 
     return call
 
@@ -83,7 +91,7 @@ def test_runs_commands(make: Make, project: Project) -> None:
         assert result.output.startswith("two words|a\nb|'\"$x|é||/")
         assert 0 <= result.seconds < 5
         # The next one, and what looks like an answer.
-        text = "done 2 0 0 0 0 0\n"
+        text = "done 2 0 0 0 0 0 0\n"
         assert guest.run(["printf", text], timeout=60).output == text
         assert with_marker(guest._name)
     assert guest.splats == []
@@ -225,6 +233,60 @@ def test_hang_that_the_kernel_reports(
         assert guest.run(["sleep", "1"], timeout=600).status == 0
         guest.run(["sh", "-c", stall + "sleep 600"], timeout=600)
     assert time.monotonic() - begin < 60
+
+
+@pytest.mark.parametrize(
+    ("how", "state"),
+    [
+        ("", []),
+        ("ignores SysRq", ["the console does not answer SysRq: interrupts may be off"]),
+    ],
+)
+def test_state_of_a_guest_that_hangs(
+    make: Make, project: Project, monkeypatch: pytest.MonkeyPatch, how: str,
+    state: list[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PATH", f"{project.path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(hung, "_ANSWER", 0.5)
+    monkeypatch.setattr(hung, "_QUIET", 0.1)
+    sockets = f"{project.path}/x"
+    guest = make(how, soon=True, sockets=sockets)
+    with pytest.raises(GuestError, match="hang: ") as error, guest:
+        guest.run(["hang"], timeout=0)
+    assert "sysrq" not in error.value.detail, "the console as it was"
+    *said, thread, frame = guest.state
+    assert (said, thread) == (state, "Thread 1 (CPU#0 [running])")
+    assert f"target remote {sockets}.gdb " in frame and frame.endswith(" vmlinux")
+    asked = [json.loads(line[8:]) for line in project.asked if "monitor " in line[:8]]
+    assert [request["execute"] for request in asked] == [
+        *("qmp_capabilities", "chardev-change", *["chardev-send-break"] * 4),
+        "human-monitor-command",
+    ]
+    assert [line[-1] for line in project.asked if line.startswith("sysrq ")] == [
+        *"wldt"
+    ]
+    server = f"gdbserver unix:{sockets}.gdb,server=on,wait=off"
+    assert asked[-1]["arguments"] == {"command-line": server}
+    log = guest.console.log.read_text()
+    assert log.count("sysrq: Show\nState\n") == (4 if how == "" else 0)
+
+
+@pytest.mark.parametrize(
+    ("how", "command", "reason"),
+    [
+        ("no gdb server", ["hang"], "human-monitor-command: no such command"),
+        ("", ["sh", "-c", "kill -STOP $VNG; sleep 600"], "timed out"),
+    ],
+)
+def test_state_of_a_guest_that_cannot_be_had(
+    make: Make, project: Project, monkeypatch: pytest.MonkeyPatch, how: str,
+    command: list[str], reason: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(hung, "_ANSWER", 0.5)
+    guest = make(how, soon=True, sockets=f"{project.path}/x")
+    with pytest.raises(GuestError, match="hang: "), guest:
+        guest.run(command, timeout=0)
+    assert guest.state == [f"no backtraces: QEMU's monitor does not answer: {reason}"]
 
 
 def test_corrupt_answer(make: Make) -> None:
@@ -405,7 +467,7 @@ def test_stranger_is_not_taken_for_the_agent(make: Make) -> None:
             while stranger.connect_ex(f"\0{guest._name}"):
                 time.sleep(0.02)
             with contextlib.suppress(OSError):
-                stranger.sendall(b"ready 6.6.6 /\n")
+                stranger.sendall(b"ready 6.6.6 / 0\n")
             with contextlib.suppress(ConnectionError):
                 got.append(stranger.recv(100))
 

@@ -227,7 +227,7 @@ def test_shell_of_a_lost_guest(project: Project) -> None:
     ended = project.run("--shell", kill)
     assert ended.status == 7
     assert "guest lost: vanished: QEMU ended during --shell\n" in ended.output
-    assert not (project.logs / "shell.sock").exists()
+    assert not (project.logs / "console.shell").exists()
 
 
 def test_attach(project: Project) -> None:

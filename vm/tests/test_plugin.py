@@ -79,7 +79,7 @@ def test_splats_fail_the_test_they_came_with(project: Project) -> None:
     assert ended.status == 1
     assert "1 failed, 3 passed" in ended.output
     reason = "BUG: BUG: sleeping function (again when run alone: failed)"
-    assert f"f.hash.splats: {reason}\n\nWARNING: at map.c\n" in ended.output
+    assert f"f.hash.splats: {reason}\n\nWARNING: at map.c\n map.c:1\n" in ended.output
     assert "not ok 2 f.hash.splats" in project.ktap
     assert project.ran == [
         *("one f.hash.passes", "one f.hash.splats", "one f.hash.splats"),
@@ -87,6 +87,24 @@ def test_splats_fail_the_test_they_came_with(project: Project) -> None:
     ]
     consoles = sorted(path.name for path in project.logs.glob("console*"))
     assert consoles == ["console-2.log", "console-3.log", "console.log"]
+
+
+def test_splat_that_the_console_does_not_show(project: Project) -> None:
+    """The kernel's taint tells; that of before does not count."""
+    project.tests("f.hash.passes f.hash.taints")
+    ended = project.run()
+    assert (ended.status, "1 failed, 2 passed" in ended.output) == (1, True)
+    reason = "taint: the kernel set W: warning; the console shows no report"
+    assert f"f.hash.taints: {reason} (again when run alone: failed)" in ended.output
+
+
+def test_trace_that_cannot_be_decoded(project: Project) -> None:
+    for script in project.cache.rglob("decode_stacktrace.sh"):
+        script.write_text("exit 3\n")
+    project.tests("f.hash.splats")
+    ended = project.run()
+    assert " map+0x1/0x2\n" in ended.output
+    assert "(not decoded: bash (exit status 3))\n" in ended.output
 
 
 def test_late_splat_fails_the_run(project: Project) -> None:
@@ -482,7 +500,7 @@ def test_guest_is_powered_off(project: Project, words: list[str]) -> None:
 def test_socket_of_the_shell_is_removed(project: Project) -> None:
     for ended in (project.run("-k", "percpu"), project.run("--shell", "--command=ls")):
         assert ended.status == 0
-        assert not (project.logs / "shell.sock").exists()
+        assert not (project.logs / "console.shell").exists()
 
 
 # The harness's own tests

@@ -13,7 +13,11 @@ recorded=passes
 case "$what" in
 fails) recorded=fails status=1 ;;
 skips | crashes) recorded=$what ;;
-splats) echo "WARNING: at map.c" > "$CONSOLE"; echo "BUG: sleeping function" > "$CONSOLE" ;;
+splats) # with a trace that can be decoded
+    for line in "WARNING: at map.c" " map+0x1/0x2" "BUG: sleeping function"; do
+        echo "$line" > "$CONSOLE"
+    done ;;
+taints) echo $((4096 + 512)) > "$PROJECT/tainted" ;;
 once) # panics, but not again
     [ -e "$PROJECT/guest/did" ] || {
         touch "$PROJECT/guest/did"

@@ -7,6 +7,7 @@ what goes wrong, `asked` gets the command line and what the agent was asked for.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -14,10 +15,13 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
+import tty
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 HOW = (PROJECT / "how").read_text()
@@ -51,13 +55,59 @@ def panic() -> None:
     os._exit(255)
 
 
-def serve_shells(port_name: str) -> None:
-    """Be QEMU's end of the shell's port, and do what the agent does there."""
+def listen(name: str) -> socket.socket:
+    """QEMU's end of the socket of this name."""
     listener = socket.socket(socket.AF_UNIX)
-    match = re.search(r"id=shell,path=([^,]+)", WORDS)
+    match = re.search(f"id={name},path=([^,]+)", WORDS)
     assert match is not None
     listener.bind(match[1])
     listener.listen(1)
+    return listener
+
+
+def serve_monitor() -> None:
+    """QEMU's monitor, and the kernel's SysRq behind it."""
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rw") as lines:
+            lines.write('{"QMP": {}}\n')
+            lines.flush()
+            for line in lines:
+                request = json.loads(line)
+                note(f"monitor {line.strip()}")
+                answer: dict[str, object] = {"return": ""}
+                if HOW == "no gdb server" and "gdbserver" in line:
+                    answer = {"error": {"desc": "no such command"}}
+                if request["execute"] == "chardev-change":
+                    serve_sysrq(request["arguments"])
+                lines.write(json.dumps({"event": "RESUME"}) + "\n")
+                lines.write(json.dumps(answer) + "\n")
+                lines.flush()
+
+    threading.Thread(target=serve, args=[listen("monitor")], daemon=True).start()
+
+
+def serve_sysrq(arguments: dict[str, Any]) -> None:
+    """From now on the console is a socket."""
+    assert arguments["id"] == "console"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(arguments["backend"]["data"]["addr"]["data"]["path"])
+    listener.listen(1)
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        while key := connection.recv(1):
+            note(f"sysrq {key.decode()}")
+            if HOW != "ignores SysRq":
+                connection.sendall(b"sysrq: Show\r\nState\r\n")
+
+    threading.Thread(target=serve, daemon=True).start()
+
+
+def serve_shells(port_name: str) -> None:
+    """Be QEMU's end of the shell's port, and do what the agent does there."""
+    listener = listen("shell")
 
     def accept() -> None:
         # Only the main thread's system calls are interrupted by its own signals.
@@ -97,6 +147,9 @@ def main() -> None:
     say("WARNING: vng itself warns of something", "Linux version 7.3.4")
     if HOW == "warns at boot":
         say("WARNING: suspicious RCU usage")
+    if "id=monitor" in WORDS:
+        serve_monitor()
+    tty.setraw(0, termios.TCSANOW)  # as QEMU does: no echo
     if HOW == "panics at boot":
         say("Kernel panic - not syncing: VFS: Unable to mount root fs")
         return
@@ -120,6 +173,8 @@ def main() -> None:
 
     def run(argv: list[str], seconds: float, output: agent.Output) -> tuple[int, bool]:
         note(f"run {seconds:.0f} {shlex.join(argv)}")
+        if argv[0] == "hang":
+            linger()
         if HOW == "garbage":
             channel.sendall(b"ok 1 all tests passed\n")
         if HOW == "no copy" and argv[0] == "cp":
@@ -137,6 +192,8 @@ def main() -> None:
     agent.run = run
     agent.lines = lines
     agent.KMSG = "/dev/null" if HOW == "no markers" else os.ttyname(1)
+    agent.TAINTED = str(PROJECT / "tainted")
+    Path(agent.TAINTED).write_text("4096\n")
     agent.FOLDER = str(PROJECT / "guest")
     agent.open_port = lambda name: {port: channel.fileno()}[name]
     agent.serve_shells = serve_shells
