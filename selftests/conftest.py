@@ -65,11 +65,12 @@ class CTest(pytest.Item):
     def __init__(self, *, line: int | None, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.line = line
+        self.result: TestResult | None = None
 
     def runtest(self) -> None:
         """Run it in the guest; skip or fail as its result says."""
         self.user_properties.append(("program", self.path.stem))
-        result = self._result()
+        result = self.result = self._result()
         self.add_report_section("call", "output", result.output)
         if result.outcome == "skipped":
             pytest.skip(result.reason)
@@ -83,6 +84,10 @@ class CTest(pytest.Item):
                 return run.run_test(self.path.stem, self.name)
         except HarnessError as error:
             run.error = error
+            if hasattr(self.config, "workerinput"):
+                # Of a worker that exits, pytest-xdist says that it crashed.
+                self.session.shouldstop = error.title
+                raise Failure(f"not run: {error.what}") from None
             pytest.exit(error.title)
 
     def repr_failure(

@@ -95,7 +95,7 @@ def measure_both(run: Run) -> Results:
     ):
         built = run.prepare(count, ["bench"])
         program, bzimage = built.programs.folder / "bench", built.image.bzimage
-        run.machine = Machine(
+        machine = Machine(
             *(TCG, 1, options.memory),
             append=options.append,
             qemu_opts=options.qemu_opts,
@@ -105,20 +105,18 @@ def measure_both(run: Run) -> Results:
         for number in range(1, REPEATS + 1):
             run.terminal.say(f"measuring the {name} kernel: boot {number} of {REPEATS}")
             log = run.logs.log(f"console-{name}-{number}")
-            found, run.release = measure_boot(
-                run.machine, bzimage, program, setups, log
-            )
+            found, release = measure_boot(machine, bzimage, program, setups, log)
             repeats.append(found)
         figures |= merge(repeats)
         accel = run.accel()
         if accel.name == "kvm":
             run.terminal.say(f"measuring the {name} kernel: nanoseconds under KVM")
             log = run.logs.log(f"console-{name}-kvm")
-            machine = replace(run.machine, accel=accel, icount=False)
+            machine = replace(machine, accel=accel, icount=False)
             nanoseconds, _ = measure_boot(machine, bzimage, program, setups, log)
             clocked |= ratios(nanoseconds, setups[0])
-        run.machine = replace(run.machine, accel=accel)
-    return Results(options.base, patches, run.release, figures, clocked)
+        run.describe(replace(machine, accel=accel), release)
+    return Results(options.base, patches, release, figures, clocked)
 
 
 def measure_boot(

@@ -34,6 +34,11 @@ class HarnessError(Exception):
         self.command = list(command)
         self.detail = detail
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are pickled without their keyword arguments.
+        words = (self.what, self.hint, self.command, self.detail)
+        return _remake, (type(self), *words)
+
     def __str__(self) -> str:
         lines = [f"{self.title}: {self.what}"]
         if self.detail:
@@ -42,6 +47,12 @@ class HarnessError(Exception):
             lines.append(f"command: {shlex.join(self.command)}")
         lines.append(f"next:    {self.hint}")
         return "\n".join(lines)
+
+
+def _remake(
+    kind: type[HarnessError], what: str, hint: str, command: list[str], detail: str
+) -> HarnessError:
+    return kind(what, hint=hint, command=command, detail=detail)
 
 
 class UsageError(HarnessError):

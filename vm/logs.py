@@ -59,6 +59,24 @@ class RunLogs:
             self._lock = None
 
 
+class WorkersLogs(RunLogs):
+    """The same folder for a worker: whoever gave it out locks, keeps and removes it."""
+
+    def __init__(self, folder: Path, terminal: Terminal) -> None:
+        self.path = folder
+        self.terminal = terminal
+
+    def folder(self) -> Path:
+        """The folder."""
+        return self.path
+
+    def keep(self) -> None:
+        """Nothing to do."""
+
+    def close(self, *, failed: bool) -> None:
+        """Nothing to do."""
+
+
 def runs_in_use(cache: Path) -> list[Path]:
     """The folders of the runs that are going on, the newest first."""
     found = []

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from _pytest.junitxml import xml_key
+from _pytest.junitxml import LogXML, xml_key
 from rich.console import Console
 
 from vm import attach, bench
-from vm.errors import HarnessError, UsageError
+from vm.errors import HarnessError
 from vm.options import Options, add_options
 from vm.prepare import ROOT
-from vm.results import variants_table
+from vm.results import TestResult, variants_table
 from vm.run import Run
 from vm.terminal import Terminal
+from vm.workers import share_of, tell
 
 _RUN = pytest.StashKey[Run]()
 
@@ -42,20 +44,22 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         config.args = [str(ROOT / "selftests")]
     try:
         options = Options.of(option)
-        if not hasattr(config, "workerinput"):
-            _spread(config)
+        share = share_of(config)
         if option.attach:
             _release_terminal(config)
             return attach.attach(options.cache, options.command)
         terminal = Terminal(Console(stderr=True), verbose=options.verbose)
         terminal.fresh_line = lambda: _fresh_line(config)
-        run = config.stash[_RUN] = Run(options, terminal)
+        run = config.stash[_RUN] = Run(options, terminal, share)
         if option.shell:
             _release_terminal(config)
             return attach.shell(run)
         if option.bench:
             _release_terminal(config)
             return bench.bench(run, option.against)
+        if not hasattr(config, "workerinput"):
+            _spread(config, run)
+            config.pluginmanager.register(Results(config, run))
     except HarnessError as error:
         print(error, file=sys.stderr)
         return error.exit_status
@@ -66,26 +70,81 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     return None
 
 
-def _spread(config: pytest.Config) -> None:
-    """Run the harness's own tests on all CPUs with pytest-xdist; guests need them."""
+def _spread(config: pytest.Config, run: Run) -> None:
+    """Run tests at the same time: pytest-xdist's workers, each with a guest.
+
+    By default those of folders: few tests are faster without. Raises HarnessError.
+    """
     option = config.option
-    chosen = getattr(option, "numprocesses", None)
     paths = [Path(arg.partition("::")[0]).resolve() for arg in config.args]
-    if not all(path.is_relative_to(ROOT / "vm") for path in paths):
-        if chosen:
-            raise UsageError(
-                f"-n {chosen} is only for the harness's own tests",
-                hint="leave it out, or give vm as the path",
-            )
-    elif (
-        chosen is None
-        and hasattr(option, "tx")
-        and any(path.is_dir() for path in paths)
-        and not (option.usepdb or option.collectonly)
-    ):
+    chosen = getattr(option, "numprocesses", None)
+    alone = option.collectonly or option.usepdb or option.gdb
+    if not hasattr(option, "tx") or alone or not (chosen or _have_folder(paths)):
+        return
+    if all(path.is_relative_to(ROOT / "vm") for path in paths):
         # One more than CPUs, because many of them wait.
-        option.tx = ["popen"] * (len(os.sched_getaffinity(0)) + 1)
-        option.dist = "load"
+        chosen = chosen or len(os.sched_getaffinity(0)) + 1
+    elif chosen != 0:
+        try:
+            chosen = run.spread(chosen if isinstance(chosen, int) else None)
+        except HarnessError as error:
+            run.error = error
+            run.close()
+            print(*run.summary(), sep="\n", file=sys.stderr)
+            raise
+    # pytest-xdist has looked at its -n already.
+    option.tx = ["popen"] * chosen if chosen > 1 else []
+    option.dist = "worksteal" if option.tx else "no"
+    if run.workers is not None:
+        config.pluginmanager.register(run.workers)
+
+
+def _have_folder(paths: list[Path]) -> bool:
+    return any(path.is_dir() for path in paths)
+
+
+class Results:
+    """The plugin that keeps each result as soon as it is there, a worker's as well."""
+
+    def __init__(self, config: pytest.Config, run: Run) -> None:
+        self.config = config
+        self.run = run
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep it in the run's files."""
+        if result := getattr(report, "selftest", None):
+            self.run.keep(TestResult(**result))
+        junit = self.config.stash.get(xml_key, None)
+        if junit is not None and report.when == "teardown":
+            with self.run.saving(Path(junit.logfile)):
+                write_junit(junit)
+
+
+def write_junit(junit: LogXML) -> None:
+    """Write what there is so far. OSError if that fails; then it is as before."""
+    final = junit.logfile
+    junit.logfile = f"{final}.part"
+    try:
+        junit.pytest_sessionfinish()
+        Path(junit.logfile).replace(final)
+    except OSError:
+        Path(junit.logfile).unlink(missing_ok=True)
+        raise
+    finally:
+        junit.logfile = final
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Send a C test's result along with pytest's report of it."""
+    report = yield
+    result = getattr(item, "result", None)
+    if call.when == "call" and result is not None:
+        report.__dict__["selftest"] = asdict(result)
+    return report
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -94,13 +153,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     run = run_of(session.config)
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
     run.close(orderly=not interrupted)
+    tell(session.config, run.told())
     junit = session.config.stash.get(xml_key, None)
     if junit and not run.logs.path.exists() and junit.logfile == _junit(run):
         # Nothing was tested, so nothing is left behind or mentioned. The plugin is
         # called once more in this hook.
         junit.logfile = os.devnull
-        del session.config.stash[xml_key]
-        session.config.pluginmanager.unregister(junit)
+        _close(junit, session.config)
+    elif junit and run.results:
+        # pytest itself would end with a traceback if it cannot be written.
+        with run.saving(Path(junit.logfile)):
+            write_junit(junit)
+        _close(junit, session.config)
     if run.error is not None:
         session.exitstatus = run.error.exit_status
     elif (
@@ -109,6 +173,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         and all(result.outcome == "skipped" for result in run.results)
     ):
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def _close(junit: LogXML, config: pytest.Config) -> None:
+    """It is written, and its part of the terminal's summary is ours."""
+    del config.stash[xml_key]
+    config.pluginmanager.unregister(junit)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

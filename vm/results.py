@@ -72,7 +72,7 @@ def variants_table(results: Sequence[TestResult]) -> Table:
     table.add_column("variant")
     for name in (*OUTCOMES, "seconds"):
         table.add_column(name, justify="right")
-    for variant, count in counts.items():
+    for variant, count in sorted(counts.items()):
         cells = [str(count[outcome]) for outcome in OUTCOMES]
         table.add_row(variant, *cells, f"{seconds[variant] / 1000:.1f}")
     total: Counter[str] = sum(counts.values(), Counter())
@@ -98,4 +98,15 @@ def write_ktap(path: Path, results: Sequence[TestResult]) -> None:
             lines.append(f"  {verdict} {index} {test.name}{directive}")
         failed = any(test.outcome == "failed" for test in tests)
         lines.append(f"{'not ok' if failed else 'ok'} {number} {program}")
-    path.write_text("\n".join(lines) + "\n")
+    write_whole(path, "\n".join(lines) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file as a whole. OSError if that fails; then it is as before."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8", errors="replace")
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from vm.decode import decoded
 from vm.errors import GuestError, HarnessError, UsageError
 from vm.guest import SOCKETS, Guest
 from vm.kvm import choose_accel
-from vm.logs import RunLogs
+from vm.logs import RunLogs, WorkersLogs
 from vm.machine import Accel, Machine, free_gdb_port, qemu_version
 from vm.options import Options
 from vm.prepare import Prepared, prepare
@@ -23,6 +23,7 @@ from vm.splats import Splat
 from vm.stopwatch import Stage
 from vm.terminal import Terminal
 from vm.timeline import draw, read
+from vm.workers import Share, Told, Workers, guests_that_fit
 
 TEST_TIMEOUT = 300.0  # seconds; tests set their own, by default of 30
 SPOILT_GUESTS = 10  # after which a run gives up
@@ -32,20 +33,29 @@ class Run:
     """What a run has so far; each part is made when first needed.
 
     `error` is what ended the run or the first guest that was lost; `results` are those
-    of the tests that ran; `spoilt` guests were lost or reported something.
+    of the tests that ran; `spoilt` guests were lost or reported something; `kernel`
+    describes the guest, for the summary. A worker's run has a `share` of another's,
+    which has `workers`.
     """
 
-    def __init__(self, options: Options, terminal: Terminal) -> None:
+    def __init__(
+        self, options: Options, terminal: Terminal, share: Share | None = None
+    ) -> None:
         self.options = options
         self.terminal = terminal
         self.cache = cache_folder(options.cache)
         self.logs = RunLogs(self.cache, terminal)
+        if share is not None:
+            self.logs = WorkersLogs(share.folder, terminal)
         self.error: HarnessError | None = None
         self.results: list[TestResult] = []
-        self.prepared: Prepared | None = None
-        self.machine: Machine | None = None
-        self.release = ""
+        self.prepared = share.prepared if share else None
+        self.workers: Workers | None = None
+        self.kernel = ""
         self.stages: dict[str, Stage] = {}
+        self._accel = share.accel if share else None
+        self._console = f"console-{share.worker}" if share else "console"
+        self._sockets: list[Path] = []
         self._guest: Guest | None = None
         self._stack = ExitStack()
         self.spoilt = 0
@@ -58,6 +68,12 @@ class Run:
             self.prepared = prepare(
                 *(self.options, self.cache, self.logs.log), upto=upto, targets=targets
             )
+        except OSError as error:
+            raise HarnessError(
+                f"{error.filename or self.cache}: {error.strerror}",
+                hint="a run needs 8 GB of disk space for its cache, which --cache "
+                "puts elsewhere",
+            ) from None
         finally:
             self.terminal.finish()
         self.stages |= self.prepared.stages
@@ -66,18 +82,33 @@ class Run:
     def tests_of(self, source: Path) -> list[str]:
         """The tests of a C file; builds everything when first called."""
         prepared = self.prepared or self.prepare(self.options.upto)
-        return prepared.programs.tests_of(source)
+        return prepared.programs.tests_of(source, self.logs.log("selftests"))
 
     def accel(self) -> Accel:
         """KVM or TCG. UsageError if KVM is required and does not work."""
         assert self.prepared is not None
-        return choose_accel(
-            self.prepared.image.bzimage,
-            self.cache,
-            self.logs.log("kvm-probe"),
-            require_kvm=self.options.require_kvm,
-            no_kvm=self.options.no_kvm,
-        )
+        if self._accel is None:
+            self._accel = choose_accel(
+                self.prepared.image.bzimage,
+                self.cache,
+                self.logs.log("kvm-probe"),
+                require_kvm=self.options.require_kvm,
+                no_kvm=self.options.no_kvm,
+            )
+        return self._accel
+
+    def spread(self, guests: int | None) -> int:
+        """Prepare the tests for that many guests, or as many as fit; how many.
+
+        Each is a worker's. Raises HarnessError.
+        """
+        prepared = self.prepared or self.prepare(self.options.upto)
+        if guests is None:
+            guests = guests_that_fit(self.options, self.accel())
+        if guests > 1:
+            self.workers = Workers(self.logs.folder(), prepared, self.accel())
+            self.logs.keep()
+        return guests
 
     def boot(self) -> Guest:
         """The guest, booted by the first call. Raises HarnessError."""
@@ -90,7 +121,7 @@ class Run:
                 f"the kernel is built for {image.max_cpus} CPUs, not {options.cpus}",
                 hint="add CONFIG_NR_CPUS=… with --kconfig, or give fewer --cpus",
             )
-        self.machine = Machine(
+        machine = Machine(
             *(self.accel(), options.cpus, options.memory),
             # Without it, KASAN reports once per boot.
             append=(*["kasan_multi_shot"] * options.debug_kernel, *options.append),
@@ -99,14 +130,15 @@ class Run:
             qemu=qemu_version(self.logs.log("build")),
         )
         self.logs.keep()
-        self.terminal.say(f"booting {image.release} under {self.machine.accel.name}")
-        if self.machine.gdb is not None:
-            target = f"target remote 127.0.0.1:{self.machine.gdb}"
+        self.terminal.say(f"booting {image.release} under {machine.accel.name}")
+        if machine.gdb is not None:
+            target = f"target remote 127.0.0.1:{machine.gdb}"
             command = shlex.join(["gdb", "-ex", target, str(image.vmlinux)])
             self.terminal.say(f"waiting for a debugger: {command}")
-        name = self._console()
+        name = f"{self._console}-{self.spoilt + 1}" if self.spoilt else self._console
+        self._sockets += [self.logs.folder() / f"{name}.{s}" for s in SOCKETS]
         guest = Guest(
-            *(self.machine, image.bzimage, self.logs.log(name)),
+            *(machine, image.bzimage, self.logs.log(name)),
             shares=[self.prepared.programs.folder] if self.prepared else (),
             sockets=f"{_short(self.logs.folder(), self._stack)}/{name}",
             vmlinux=image.vmlinux,
@@ -119,13 +151,17 @@ class Run:
                 detail="\n".join(map(str, guest.splats)),
                 hint=f"see the console's log in {self.logs.path}",
             )
-        self.release = guest.release
+        self.describe(machine, guest.release)
         self.stages.setdefault("boot", Stage()).wall += guest.boot_seconds
         return guest
 
-    def _console(self) -> str:
-        """The name of the next guest's console log."""
-        return f"console-{self.spoilt + 1}" if self.spoilt else "console"
+    def describe(self, machine: Machine, release: str) -> None:
+        """Say in the summary what was booted."""
+        words = [f"{machine.accel.name} ({machine.accel.why})", machine.qemu]
+        words += ["one thread for all CPUs"] * machine.one_thread
+        debug = ", debug" * self.options.debug_kernel
+        why = ", ".join(filter(None, words))
+        self.kernel = f"{release}{debug}, accelerator: {why}"
 
     def run_test(self, program: str, name: str) -> TestResult:
         """Run one test, in a fresh guest if there is none or the last one is spoilt.
@@ -135,25 +171,40 @@ class Run:
         guest does not boot, or too many were spoilt.
         """
         result = self._run_once(program, name)
-        self._keep(result)
         if self._guest is None:
-            if self.spoilt > SPOILT_GUESTS:
-                raise GuestError(
-                    f"{self.spoilt} guests were lost or reported something",
-                    hint=f"see the consoles in {self.logs.path}",
-                )
-            alone = self._run_once(program, name)
-            word = "again" if self._guest is None else "not again"
-            reason = f"{result.reason} ({word} when run alone: {alone.outcome})"
-            self.results.pop()
-            result = replace(result, outcome="failed", reason=reason)
-            self._keep(result)
+            result = replace(result, outcome="failed")
+            try:
+                alone = self._run_once(program, name)
+                word = "again" if self._guest is None else "not again"
+                note = f"{word} when run alone: {alone.outcome}"
+            except HarnessError as error:
+                self.error = self.error or error
+                note = f"not run again: {error.what}"
+            result = replace(result, reason=f"{result.reason} ({note})")
         return result
 
-    def _keep(self, result: TestResult) -> None:
+    def keep(self, result: TestResult) -> None:
         """From now on the result cannot be lost."""
         self.results.append(result)
-        write_ktap(self.logs.folder() / "results.ktap", self.results)
+        ktap = self.logs.folder() / "results.ktap"
+        with self.saving(ktap):
+            write_ktap(ktap, self.results)
+
+    @contextmanager
+    def saving(self, file: Path) -> Iterator[None]:
+        """A file that cannot be written does not end the run, but fails it."""
+        try:
+            yield
+        except OSError as error:
+            self._lost_file(file, error)
+
+    def _lost_file(self, file: Path, error: OSError | None) -> None:
+        if error is not None:
+            self.error = self.error or HarnessError(
+                f"cannot write {file}: {error.strerror}",
+                hint="the results above are right, but not all of them are there; "
+                "make room, and run again",
+            )
 
     def _run_once(self, program: str, name: str) -> TestResult:
         """Run one test. Afterwards there is no guest if the test spoilt it."""
@@ -183,6 +234,11 @@ class Run:
 
     def _boot_for_tests(self) -> Guest:
         """Boot the guest and copy the test programs into it. Raises HarnessError."""
+        if self.spoilt > SPOILT_GUESTS:
+            raise GuestError(
+                f"{self.spoilt} guests were lost or reported something",
+                hint=f"see the consoles in {self.logs.path}",
+            )
         guest = self.boot()
         assert self.prepared is not None
         guest.copy(self.prepared.programs.files())
@@ -193,6 +249,7 @@ class Run:
         """End a spoilt guest at once."""
         if self._guest is not None:
             self._guest.__exit__(KeyboardInterrupt, None, None)
+            self._lost_file(self._guest.console.log, self._guest.console.log_error)
             self._guest = None
         self.spoilt += 1
 
@@ -202,6 +259,7 @@ class Run:
         try:
             if guest is not None:
                 guest.__exit__(None if orderly else KeyboardInterrupt, None, None)
+                self._lost_file(guest.console.log, guest.console.log_error)
                 if late := guest.splats:
                     raise GuestError(
                         "the kernel complained outside a test",
@@ -213,14 +271,27 @@ class Run:
         finally:
             self._stack.close()
             self.terminal.finish()
-        # QEMU leaves them if it was killed.
-        for socket in SOCKETS:
-            for file in self.logs.path.glob(f"*.{socket}"):
-                file.unlink()
+        for socket in self._sockets:  # which QEMU leaves if it was killed
+            socket.unlink(missing_ok=True)
+        for told in self.workers.told if self.workers else ():
+            self.error = self.error or told.error
+            self.kernel = told.kernel or self.kernel
+            for stage, seconds in told.stages.items():
+                self.stages.setdefault(stage, Stage()).wall += seconds
         for result in self.results:
             if timeline := read(result.output):
-                draw(timeline, self.logs.folder(), f"{result.program}.{result.name}")
+                name = f"{result.program}.{result.name}"
+                with self.saving(self.logs.path / name):
+                    draw(timeline, self.logs.folder(), name)
         self.logs.close(failed=self.error is not None)
+
+    def told(self) -> Told:
+        """What a worker tells of its guests."""
+        return Told(
+            self.kernel,
+            {name: stage.wall for name, stage in self.stages.items()},
+            self.error,
+        )
 
     def summary(self) -> list[str]:
         """What was tested, how long it took and where the logs are, line by line."""
@@ -230,13 +301,9 @@ class Run:
         upto = self.options.upto
         series = "all patches" if upto is None else f"the first {upto} patches"
         lines = [f"source:  {image.tree.source.describe}, {series}"]
-        if self.machine is not None:
-            accel = self.machine.accel
-            words = [f"{accel.name} ({accel.why})", self.machine.qemu]
-            words += ["one thread for all CPUs"] * self.machine.one_thread
-            debug = ", debug" * self.options.debug_kernel
-            why = ", ".join(filter(None, words))
-            lines.append(f"kernel:  {self.release}{debug}, accelerator: {why}")
+        if self.kernel:
+            guests = f"; {len(self.workers.told)} guests" if self.workers else ""
+            lines.append(f"kernel:  {self.kernel}{guests}")
         made = f"{image.objects} objects" if image.built else "nothing to build"
         took = (
             f"{name} {stage.wall:.1f} s (CPU {stage.cpu:.1f})"

@@ -21,20 +21,19 @@ class Programs:
     """The built C tests, one executable for each, in `folder`."""
 
     folder: Path
-    log: Log
 
     def files(self) -> list[Path]:
         """The executables."""
         found = (file for file in self.folder.iterdir() if file.is_file())
         return sorted(file for file in found if os.access(file, os.X_OK))
 
-    def tests_of(self, source: Path) -> list[str]:
+    def tests_of(self, source: Path, log: Log) -> list[str]:
         """The tests of the program built from `source`, as fixture.variant.test."""
         program = self.folder / source.stem
         hint = f"compare {source} with the other tests"
         what = f"{program} does not list its tests"
         lines = output_of(
-            [program, "-l"], self.log, hint=hint, what=what, statuses=[_LISTED]
+            [program, "-l"], log, hint=hint, what=what, statuses=[_LISTED]
         )
         names = list_tests(lines)
         if not names:
@@ -67,4 +66,4 @@ def build_programs(
         log,
         what="the selftests do not build",
     )
-    return Programs(folder, log)
+    return Programs(folder)

@@ -130,12 +130,12 @@ class Project:
     @property
     def ran(self) -> list[str]:
         """The tests that ran, as "PROGRAM NAME", and the end of the guest."""
-        guest = f"{self.path / 'guest'}/"
+        guest = f"{self.path}/guest/"
         found = []
         for line in self.asked:
             words = line.split()
             if words[0] == "run" and words[2].startswith(guest):
-                found.append(f"{words[2].removeprefix(guest)} {words[-1]}")
+                found.append(f"{Path(words[2]).name} {words[-1]}")
             elif line == "power off":
                 found.append(line)
         return found

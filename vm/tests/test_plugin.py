@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -442,6 +443,61 @@ def test_runs_with_one_cache_wait_for_each_other(project: Project) -> None:
     os.close(held)
     process.communicate(timeout=60)
     assert process.returncode == 0 and project.ran
+
+
+# Results that cannot be written
+
+
+def test_folder_of_logs_that_is_gone(project: Project) -> None:
+    project.tests("f.hash.waits f.hash.passes")
+    project.set("")
+    process = project.start()
+    project.wait_for("one f.hash.waits")
+    logs = project.logs
+    shutil.rmtree(logs)
+    (project.path / "guest" / "go").touch()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, output
+    assert "3 passed" in output and "Traceback" not in output
+    missing = f"error: cannot write {logs}/results.ktap: No such file or directory\n"
+    assert output.count(missing) == 1
+
+
+def test_full_disk(project: Project) -> None:
+    """Here a limit on the size of files; the guest is watched all the same."""
+    project.tests("f.hash.passes f.hash.splats")
+    project.set("")
+    script = 'ulimit -f 24; exec "$@"'  # of 512 bytes
+    main = [sys.executable, "-I", str(project.path / "vm" / "__main__.py")]
+    process = project.start(program=["sh", "-c", script, "sh", *main])
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, output
+    assert "1 failed, 2 passed" in output and "Traceback" not in output
+    missing = f"error: cannot write {project.logs}/console.log: File too large\n"
+    assert output.count(missing) == 1
+    assert "not ok 2 f.hash.splats" in project.ktap
+
+
+def test_full_disk_before_the_boot(project: Project) -> None:
+    folder = next((project.cache / "trees").iterdir())
+    shutil.rmtree(folder)
+    folder.symlink_to("/dev/full")
+    ended = project.run()
+    assert (ended.status, project.vng) == (3, [])
+    assert re.search(r"^error: \S+: .*\nnext:    a run needs 8 GB", ended.output, re.M)
+
+
+def test_results_of_a_run_that_is_killed(project: Project) -> None:
+    project.tests("f.hash.passes f.hash.waits")
+    project.set("")
+    process = project.start()
+    project.wait_for("one f.hash.waits")
+    process.kill()
+    process.communicate(timeout=60)
+    assert "ok 1 f.hash.passes" in project.ktap
+    suite = ET.parse(project.logs / "junit.xml").getroot()[0]
+    assert [case.get("name") for case in suite] == ["f.hash.passes"]
+    assert project.run("-k", "percpu").status == 0
 
 
 # What a run says of its tests

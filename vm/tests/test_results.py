@@ -46,9 +46,9 @@ ok 2 two
 """
 TABLE = """\
 variant  passed  failed  skipped  seconds
-hash          2       0        0      0.5
-array         0       1        0      0.5
 -             0       0        1      1.0
+array         0       1        0      0.5
+hash          2       0        0      0.5
 all           2       1        1      2.0
 """
 

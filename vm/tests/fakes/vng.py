@@ -194,7 +194,8 @@ def main() -> None:
     agent.KMSG = "/dev/null" if HOW == "no markers" else os.ttyname(1)
     agent.TAINTED = str(PROJECT / "tainted")
     Path(agent.TAINTED).write_text("4096\n")
-    agent.FOLDER = str(PROJECT / "guest")
+    worker = re.search(r"console-(gw\d+)", WORDS)
+    agent.FOLDER = str(PROJECT / "guest" / (worker[1] if worker else ""))
     agent.open_port = lambda name: {port: channel.fileno()}[name]
     agent.serve_shells = serve_shells
     # For the programs: where the console is, and what to kill to end the guest.
