@@ -74,6 +74,8 @@ class CTest(pytest.Item):
         self.add_report_section("call", "output", result.output)
         if result.outcome == "skipped":
             pytest.skip(result.reason)
+        if result.outcome == "xfailed":
+            pytest.xfail(result.reason)
         if result.outcome == "failed":
             raise Failure(str(result))
 

@@ -14,6 +14,8 @@ from vm.errors import UsageError
 
 CPUS = 2
 MEMORY = "1G"
+# What --each-patch cannot be combined with.
+NOT_EACH = ("unpatched", "upto", "shell", "attach", "bench", "gdb")
 
 
 class _Group(Protocol):
@@ -28,6 +30,8 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     add = kernel.addoption
     add("--base", default="7.3", help="kernel version: a row of patches/bases.toml")
     add("--upto", type=int, metavar="N", help="apply only the first N patches")
+    text = "the plain kernel, as --upto 0: every test of the patches must fail"
+    add("--unpatched", action="store_true", help=text)
     add("--debug-kernel", action="store_true", help="build with lockdep, KASAN, UBSAN")
     add("--kernel-tree", type=Path, metavar="DIR", help="take the source from DIR")
     add("--allow-dirty", action="store_true", help="allow uncommitted changes in DIR")
@@ -56,6 +60,8 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     text = "run `-- CMD…` or a root shell in the guest of a run that is going on"
     add("--attach", action="store_true", help=text)
     add("--command", metavar="CMD", help="what follows --, as one word for a shell")
+    text = "a run on the plain kernel, then one after each patch"
+    add("--each-patch", action="store_true", help=text)
     add("--bench", action="store_true", help="measure what map operations cost")
     add("--against", type=Path, metavar="FILE", help="compare with that bench.json")
 
@@ -88,7 +94,7 @@ class Options:
         _check(option)
         return cls(
             base=option.base,
-            upto=option.upto,
+            upto=0 if option.unpatched else option.upto,
             debug_kernel=option.debug_kernel,
             kernel_tree=option.kernel_tree,
             allow_dirty=option.allow_dirty,
@@ -135,8 +141,12 @@ def _check(option: Namespace) -> None:
         ("gdb", "attach"),
         ("debug_kernel", "bench"),
         ("cpus", "bench"),
+        ("unpatched", "bench"),
+        ("unpatched", "upto"),
+        *(("each_patch", other) for other in NOT_EACH),
     ):
-        if getattr(option, one) and getattr(option, other):
+        given = [getattr(option, name) for name in (one, other)]
+        if all(value is not None and value is not False for value in given):
             names = [f"--{name.replace('_', '-')}" for name in (one, other)]
             raise UsageError(
                 f"{names[0]} and {names[1]} exclude each other",

@@ -14,6 +14,7 @@ from _pytest.junitxml import LogXML, xml_key
 from rich.console import Console
 
 from vm import attach, bench
+from vm.each_patch import each_patch
 from vm.errors import HarnessError
 from vm.options import Options, add_options
 from vm.prepare import ROOT
@@ -57,6 +58,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         if option.bench:
             _release_terminal(config)
             return bench.bench(run, option.against)
+        if option.each_patch:
+            _release_terminal(config)
+            return each_patch(run, sys.argv[1:])
         if not hasattr(config, "workerinput"):
             _spread(config, run)
             config.pluginmanager.register(Results(config, run))

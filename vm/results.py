@@ -13,14 +13,19 @@ from vm.guest import Result
 from vm.ktap import parse
 from vm.splats import Splat
 
-OUTCOMES = ("passed", "failed", "skipped")
+# "xfailed" failed as expected, see expected.py.
+OUTCOMES = ("passed", "failed", "xfailed", "skipped")
+
+
+_DIRECTIVES = {"skipped": "SKIP", "xfailed": "XFAIL"}  # of KTAP
 
 
 @dataclass(frozen=True)
 class TestResult:
     """One C test: its program, its name as fixture.variant.test, and how it went.
 
-    `diagnostics` are the failed checks and what the kernel reported meanwhile.
+    `diagnostics` are the failed checks and what the kernel reported meanwhile;
+    `checked` says that it failed by a check of its own, and nothing else happened.
     """
 
     __test__ = False  # not for pytest to collect
@@ -32,6 +37,7 @@ class TestResult:
     diagnostics: tuple[str, ...] = ()
     seconds: float = 0.0
     output: str = ""
+    checked: bool = False
 
     @property
     def variant(self) -> str:
@@ -49,6 +55,7 @@ def judge(
     """How a test went, from its output, its end, and what the kernel reported."""
     ktap = parse(result.output, result.status)
     outcome = {"ok": "passed", "skip": "skipped"}.get(ktap.outcome, "failed")
+    checked = ktap.outcome == "not ok" and not result.timed_out and not splats
     reason, notes = ktap.reason, ktap.diagnostics
     if result.timed_out:
         outcome, reason = "failed", f"timed out after {result.seconds:.0f} s"
@@ -57,7 +64,8 @@ def judge(
         outcome, reason = "failed", str(worst)
         notes += tuple(line for splat in splats for line in ("", *splat.trace))
     return TestResult(
-        program, name, outcome, reason, notes, result.seconds, result.output
+        *(program, name, outcome, reason, notes, result.seconds, result.output),
+        checked=checked,
     )
 
 
@@ -68,16 +76,17 @@ def variants_table(results: Sequence[TestResult]) -> Table:
     for result in results:
         counts.setdefault(result.variant, Counter())[result.outcome] += 1
         seconds[result.variant] += int(result.seconds * 1000)
+    total: Counter[str] = sum(counts.values(), Counter())
+    shown = [name for name in OUTCOMES if name != "xfailed" or total[name]]
     table = Table(box=None, pad_edge=False)
     table.add_column("variant")
-    for name in (*OUTCOMES, "seconds"):
+    for name in (*shown, "seconds"):
         table.add_column(name, justify="right")
     for variant, count in sorted(counts.items()):
-        cells = [str(count[outcome]) for outcome in OUTCOMES]
+        cells = [str(count[outcome]) for outcome in shown]
         table.add_row(variant, *cells, f"{seconds[variant] / 1000:.1f}")
-    total: Counter[str] = sum(counts.values(), Counter())
     table.add_section()
-    cells = [str(total[outcome]) for outcome in OUTCOMES]
+    cells = [str(total[outcome]) for outcome in shown]
     table.add_row("all", *cells, f"{seconds.total() / 1000:.1f}")
     return table
 
@@ -94,7 +103,9 @@ def write_ktap(path: Path, results: Sequence[TestResult]) -> None:
             why = [test.reason] if test.outcome == "failed" else []
             lines += [f"  # {note}" for note in [*why, *test.diagnostics]]
             verdict = "not ok" if why else "ok"
-            directive = f" # SKIP {test.reason}" if test.outcome == "skipped" else ""
+            directive = ""
+            if test.outcome in _DIRECTIVES:
+                directive = f" # {_DIRECTIVES[test.outcome]} {test.reason}"
             lines.append(f"  {verdict} {index} {test.name}{directive}")
         failed = any(test.outcome == "failed" for test in tests)
         lines.append(f"{'not ok' if failed else 'ok'} {number} {program}")

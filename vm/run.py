@@ -12,12 +12,13 @@ from pathlib import Path
 from vm.cache import cache_folder, locked
 from vm.decode import decoded
 from vm.errors import GuestError, HarnessError, UsageError
+from vm.expected import as_expected, load_needs, patches_needed
 from vm.guest import SOCKETS, Guest
 from vm.kvm import choose_accel
 from vm.logs import RunLogs, WorkersLogs
 from vm.machine import Accel, Machine, free_gdb_port, qemu_version
 from vm.options import Options
-from vm.prepare import Prepared, prepare
+from vm.prepare import ROOT, Prepared, prepare
 from vm.results import TestResult, judge, write_ktap
 from vm.splats import Splat
 from vm.stopwatch import Stage
@@ -181,6 +182,10 @@ class Run:
                 self.error = self.error or error
                 note = f"not run again: {error.what}"
             result = replace(result, reason=f"{result.reason} ({note})")
+        if self.options.upto is not None:
+            needs = load_needs(ROOT / "selftests" / "needs.toml")
+            needed = patches_needed(needs, program, name)
+            result = as_expected(result, needed, self.options.upto)
         return result
 
     def keep(self, result: TestResult) -> None:
@@ -216,7 +221,9 @@ class Run:
         except GuestError as error:
             self.error = self.error or error
             self._drop_guest()
-            notes = self._decoded(guest.worst) if guest.worst else [error.detail]
+            notes = (
+                self._decoded(guest.worst) if guest.worst else error.detail.splitlines()
+            )
             notes += guest.state
             return TestResult(program, name, "failed", error.what, tuple(notes))
         splats = guest.splats[before:]

@@ -191,6 +191,9 @@ def make_project(path: Path) -> Project:
     (path / "kconfig" / "vm.config").write_text("CONFIG_TTY=y\n")
     (path / "kconfig" / "debug.config").write_text("CONFIG_KASAN=y\n")
     (path / "selftests" / "Makefile").write_text("TESTS := one \\\n\ttwo\n")
+    needs = '[[needs]]\ntests = "{}"\npatches = {}\n'
+    rows = needs.format("one.*.needs", 2) + needs.format("*", 0)
+    (path / "selftests" / "needs.toml").write_text(rows)
     (path / "selftests" / "helper.c").write_text("f.helper.fails")
     project = Project(path)
     project.tests("f.hash.passes f.array.passes")

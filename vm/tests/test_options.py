@@ -313,13 +313,6 @@ def test_usage_error(project: Project, arguments: str, text: str) -> None:
     assert re.search(rf"^usage error: .*{text}", ended.output, re.MULTILINE)
 
 
-def test_guests_run_one_at_a_time(project: Project) -> None:
-    project.plugins = True
-    ended = project.run("-n", "2")
-    assert (ended.status, project.vng) == (4, [])
-    assert "usage error: -n 2 is only for the harness's own tests\n" in ended.output
-
-
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

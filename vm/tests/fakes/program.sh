@@ -12,6 +12,12 @@ fi
 recorded=passes
 case "$what" in
 fails) recorded=fails status=1 ;;
+needs) # the hooks: of the second patch
+    if ! grep -q second "$PROJECT"/cache/trees/*/linux/map.c; then
+        recorded=fails status=1
+        echo "libbpf: prog 'p': failed to find kernel BTF type ID of" \
+            "'bpf_map_trace_update_elem': -ESRCH"
+    fi ;;
 skips | crashes) recorded=$what ;;
 splats) # with a trace that can be decoded
     for line in "WARNING: at map.c" " map+0x1/0x2" "BUG: sleeping function"; do

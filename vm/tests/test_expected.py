@@ -1,0 +1,128 @@
+"""Runs without some of the patches: what must fail fails, and for that reason."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from vm.errors import HarnessError
+from vm.expected import as_expected, load_needs, patches_needed
+from vm.results import TestResult
+from vm.tests.project import ROOT, Project
+
+NO_HOOK = (
+    "libbpf: prog 'on_update': failed to find kernel BTF type ID of "
+    "'bpf_map_trace_update_elem': -ESRCH\n"
+)
+
+
+def result(outcome: str, output: str = "", *, checked: bool = True) -> TestResult:
+    return TestResult("p", "f.v.t", outcome, "why", output=output, checked=checked)
+
+
+@pytest.mark.parametrize(
+    ("before", "needed", "applied", "outcome", "reason"),
+    [
+        (result("failed", NO_HOOK), 3, 0, "xfailed", "needs patch 3"),
+        (result("failed"), 3, 2, "xfailed", "needs patch 3"),
+        (result("failed"), 3, 0, "failed", "why"),  # for some other reason
+        (result("failed", NO_HOOK, checked=False), 3, 0, "failed", "why"),
+        (result("failed"), 3, 3, "failed", "why"),
+        (result("passed"), 3, 2, "failed", "passes with 2 patches, though it is to "
+                                           "test patch 3"),
+        (result("passed"), 2, 2, "passed", "why"),
+        (result("skipped"), 3, 0, "skipped", "why"),
+    ],
+)  # fmt: skip
+def test_as_expected(
+    before: TestResult, needed: int, applied: int, outcome: str, reason: str
+) -> None:
+    after = as_expected(before, needed, applied)
+    assert (after.outcome, after.reason) == (outcome, reason)
+
+
+def test_first_row_counts(tmp_path: Path) -> None:
+    file = tmp_path / "needs.toml"
+    row = '[[needs]]\ntests = "{}"\npatches = {}\n'
+    file.write_text(row.format("one.*.array.*", 2) + row.format("one.*", 3))
+    needs = load_needs(file)
+    assert patches_needed(needs, "one", "f.array.t") == 2
+    assert patches_needed(needs, "one", "f.hash.t") == 3
+    with pytest.raises(HarnessError, match=r"no row of needs.toml matches two.f.t"):
+        patches_needed(needs, "two", "f.t")
+
+
+@pytest.mark.parametrize("text", ["", "needs = 3", "[[needs]]\ntests = 'x'", "]"])
+def test_wrong_table(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "needs.toml"
+    file.write_text(text)
+    with pytest.raises(HarnessError, match=r"cannot use .*needs.toml"):
+        load_needs(file)
+
+
+def test_table_of_the_project() -> None:
+    """No more patches are needed than there are."""
+    needs = load_needs(ROOT / "selftests" / "needs.toml")
+    patches = list((ROOT / "patches" / "7.3").glob("*.patch"))
+    assert {row.patches for row in needs} <= set(range(len(patches) + 1))
+
+
+# Whole runs
+
+
+def test_unpatched(project: Project) -> None:
+    project.tests("f.hash.needs f.array.needs f.array.passes")
+    ended = project.run("--unpatched")
+    assert (ended.status, "2 passed, 2 xfailed" in ended.output) == (0, True)
+    assert re.search(r"^all +2 +0 +2 +0 ", ended.output, re.MULTILINE)
+    assert "ok 1 f.hash.needs # XFAIL needs patch 2" in project.ktap
+    for directory in (project.cache / "trees").iterdir():
+        assert (directory / "linux" / "map.c").read_text() == "line 1\n"
+
+
+def test_test_that_proves_nothing(project: Project) -> None:
+    (project.path / "selftests" / "needs.toml").write_text(
+        '[[needs]]\ntests = "*"\npatches = 2\n'
+    )
+    project.tests("f.hash.needs f.array.passes", "f.hash.fails f.hash.splats")
+    ended = project.run("--upto", "1")
+    assert (ended.status, "2 failed, 2 xfailed" in ended.output) == (1, True)
+    reason = "passes with 1 patches, though it is to test patch 2"
+    assert f"f.array.passes: {reason}" in ended.output
+
+
+def test_each_patch(project: Project) -> None:
+    project.tests("f.hash.needs f.array.passes", "f.hash.passes")
+    ended = project.run("--each-patch", "selftests/one.c")
+    assert ended.status == 0
+    table = [line.split() for line in ended.output.splitlines()[-3:]]
+    assert [row[:6] for row in table] == [
+        ["0", "1", "0", "1", "0", "0"],
+        ["1", "1", "0", "1", "0", "0"],
+        ["2", "2", "0", "0", "0", "0"],
+    ]
+    assert table[2][6:] == ["0002-add-a-line.patch"]
+
+
+def test_each_patch_gives_the_worst_status(project: Project) -> None:
+    project.tests("f.hash.needs f.array.passes")
+    (project.path / "selftests" / "needs.toml").write_text(
+        '[[needs]]\ntests = "*"\npatches = 1\n'
+    )
+    ended = project.run("--each-patch", "selftests/one.c")
+    assert ended.status == 1
+    assert [line.split()[:6] for line in ended.output.splitlines()[-3:]] == [
+        ["0", "0", "1", "1", "0", "1"],
+        ["1", "1", "1", "0", "0", "1"],
+        ["2", "2", "0", "0", "0", "0"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "words", [["--unpatched", "--upto=1"], ["--each-patch", "--upto=0"]]
+)
+def test_exclusive(project: Project, words: list[str]) -> None:
+    ended = project.run(*words)
+    assert ended.status == 4 and "exclude each other" in ended.output
