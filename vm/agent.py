@@ -11,6 +11,7 @@ until "poweroff" or the end of its input, which both power the guest off:
     request: ID SECONDS WORD...     time limit; each word as x and its bytes in hex
     answer:  done ID STATUS TIMED_OUT MS TAINT SENT TOTAL, and SENT bytes of output
 
+A command that begins with the word :copy copies the files named after it to FOLDER.
 STATUS is the exit status, 128+n for signal n. TAINT is the kernel's taint. Before a
 command and after it, the agent writes "bpf-map-tracing: begin ID" and "... end ID" to
 the kernel's log, so that the console shows what the kernel said meanwhile. Whoever
@@ -30,6 +31,7 @@ TERM_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 # Not udev's names: udev may be missing, and the kernel lists them here.
 PORTS = "/sys/class/virtio-ports"
 KMSG = "/dev/kmsg"
+COPY = ":copy"
 TAINTED = "/proc/sys/kernel/tainted"
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -176,18 +178,43 @@ def drain(pipe: int, output: Output) -> bool:
     return bool(data)
 
 
+def start(argv: list[str], null: int, inner: int) -> int:
+    """Start a command as the leader of a session; its PID."""
+    actions = [(os.POSIX_SPAWN_DUP2, fd, to) for to, fd in enumerate((null, inner))]
+    actions.append((os.POSIX_SPAWN_DUP2, inner, 2))
+    return os.posix_spawnp(argv[0], argv, os.environ, file_actions=actions, setsid=True)
+
+
+def start_copying(files: list[str], inner: int) -> int:
+    """Copy files to FOLDER in a child; its PID. Starting cp takes longer than that."""
+    pid = os.fork()
+    if pid:
+        return pid
+    os.setsid()
+    for file in files:
+        try:
+            to = os.path.join(FOLDER, os.path.basename(file))
+            with open(file, "rb") as source, open(to, "wb") as copy:
+                while data := source.read(1 << 20):
+                    copy.write(data)
+            os.chmod(to, 0o755)
+        except OSError as error:
+            os.write(inner, f"{error.filename or to}: {error.strerror}\n".encode())
+            os._exit(1)
+    os._exit(0)
+
+
 def run(argv: list[str], seconds: float, output: Output) -> tuple[int, bool]:
     """Run a command with stdout and stderr going to `output`."""
     null = os.open(os.devnull, os.O_RDONLY)
     # Not a file: a command that opens /dev/stderr would truncate it.
     pipe, inner = os.pipe()
     os.set_blocking(pipe, False)
-    actions = [(os.POSIX_SPAWN_DUP2, fd, to) for to, fd in enumerate((null, inner))]
-    actions.append((os.POSIX_SPAWN_DUP2, inner, 2))
     try:
-        pid = os.posix_spawnp(
-            argv[0], argv, os.environ, file_actions=actions, setsid=True
-        )
+        if argv[0] == COPY:
+            pid = start_copying(argv[1:], inner)
+        else:
+            pid = start(argv, null, inner)
     except OSError as error:
         output.add(f"{argv[0]}: {error.strerror}\n".encode())
         os.close(pipe)

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from vm.agent import COPY
 from vm.console import Console
 from vm.errors import GuestError
 from vm.hung import state_of
@@ -180,18 +181,18 @@ class Guest:
 
         Over 9p, each start of a program would read all of it again.
         """
-        command = ["cp", "-t", str(self.folder), *map(str, files)]
+        command = [COPY, *map(str, files)]
+        what = f"copying {', '.join(file.name for file in files)} into the guest"
         copied = self.run(command, timeout=_COPY_TIMEOUT)
         if copied.timed_out:
             raise GuestError(
-                f"copying {len(files)} files into the guest timed out after "
-                f"{copied.seconds:.0f} s",
+                f"{what} timed out after {copied.seconds:.0f} s",
                 command=command,
                 hint="is the machine overloaded?",
             )
         if copied.status:
             raise GuestError(
-                f"cannot copy {len(files)} files into the guest",
+                f"{what} failed",
                 command=command,
                 detail=copied.output,
                 hint="are they readable by you and not below /run or /proc? "

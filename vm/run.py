@@ -58,6 +58,7 @@ class Run:
         self._console = f"console-{share.worker}" if share else "console"
         self._sockets: list[Path] = []
         self._guest: Guest | None = None
+        self._copied: set[str] = set()  # the programs that this guest has
         self._stack = ExitStack()
         self.spoilt = 0
 
@@ -214,6 +215,10 @@ class Run:
     def _run_once(self, program: str, name: str) -> TestResult:
         """Run one test. Afterwards there is no guest if the test spoilt it."""
         guest = self._guest or self._boot_for_tests()
+        assert self.prepared is not None
+        if program not in self._copied:
+            guest.copy([self.prepared.programs.folder / program])
+            self._copied.add(program)
         before = len(guest.splats)
         command = [str(guest.folder / program), "-r", name]
         try:
@@ -240,7 +245,7 @@ class Run:
         return decoded(splat.trace, self.prepared.image, self.logs.log("decode"))
 
     def _boot_for_tests(self) -> Guest:
-        """Boot the guest and copy the test programs into it. Raises HarnessError."""
+        """Boot a guest, unless too many were spoilt. Raises HarnessError."""
         if self.spoilt > SPOILT_GUESTS:
             raise GuestError(
                 f"{self.spoilt} guests were lost or reported something",
@@ -248,7 +253,7 @@ class Run:
             )
         guest = self.boot()
         assert self.prepared is not None
-        guest.copy(self.prepared.programs.files())
+        self._copied = set()
         self.stages.setdefault("tests", Stage())
         return guest
 

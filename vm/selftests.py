@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,6 @@ class Programs:
     """The built C tests, one executable for each, in `folder`."""
 
     folder: Path
-
-    def files(self) -> list[Path]:
-        """The executables."""
-        found = (file for file in self.folder.iterdir() if file.is_file())
-        return sorted(file for file in found if os.access(file, os.X_OK))
 
     def tests_of(self, source: Path, log: Log) -> list[str]:
         """The tests of the program built from `source`, as fixture.variant.test."""

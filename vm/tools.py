@@ -51,6 +51,7 @@ KERNEL = (
     Tool("/openssl/ssl.h", "libssl-dev"),
     Tool("/stdio.h", "libc6-dev"),
     Tool("/zlib.h", "zlib1g-dev"),
+    Tool("/zstd.h", "libzstd-dev"),
 )
 
 # Optional: the second build of a kernel is many times faster; what the CPUs of a guest

@@ -177,8 +177,8 @@ def main() -> None:
             linger()
         if HOW == "garbage":
             channel.sendall(b"ok 1 all tests passed\n")
-        if HOW == "no copy" and argv[0] == "cp":
-            argv = ["cp", "/no/such/file", *argv[1:]]
+        if HOW == "no copy" and argv[0] == agent.COPY:
+            argv = [agent.COPY, "/no/such/file"]
         return really_run(argv, seconds, output)
 
     requests: list[bytes] = []
