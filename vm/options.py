@@ -15,7 +15,7 @@ from vm.errors import UsageError
 CPUS = 2
 MEMORY = "1G"
 # What --each-patch cannot be combined with.
-NOT_EACH = ("unpatched", "upto", "shell", "attach", "bench", "gdb")
+NOT_EACH = ("unpatched", "upto", "stress", "shell", "attach", "bench", "gdb")
 
 
 class _Group(Protocol):
@@ -62,6 +62,8 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     add("--command", metavar="CMD", help="what follows --, as one word for a shell")
     text = "a run on the plain kernel, then one after each patch"
     add("--each-patch", action="store_true", help=text)
+    text = "change the maps by every path for that long, and account for every report"
+    add("--stress", type=float, metavar="SECONDS", help=text)
     add("--bench", action="store_true", help="measure what map operations cost")
     add("--against", type=Path, metavar="FILE", help="compare with that bench.json")
 
@@ -85,6 +87,7 @@ class Options:
     append: tuple[str, ...]
     qemu_opts: tuple[str, ...]
     gdb: bool
+    stress: float | None
     command: tuple[str, ...]
     verbose: bool
 
@@ -108,6 +111,7 @@ class Options:
             append=_words("--append", option.append),
             qemu_opts=_words("--qemu-opts", option.qemu_opts),
             gdb=option.gdb,
+            stress=option.stress,
             command=tuple(shlex.split(option.command or "")),
             verbose=option.verbose > 0,
         )
@@ -129,6 +133,9 @@ def _check(option: Namespace) -> None:
         if value is not None and value < least:
             hint = f"give a number from {least} on"
             raise UsageError(f"--{name} {value} is too small", hint=hint)
+    if option.stress is not None and not 1 <= option.stress < float("inf"):
+        hint = "give a number of seconds from 1 on"
+        raise UsageError(f"--stress {option.stress:g} is no duration", hint=hint)
     if option.memory and not re.fullmatch(r"[1-9]\d*[MG]", option.memory):
         hint = "give a number with M or G, such as 4G"
         raise UsageError(f"--memory {option.memory} is not a size", hint=hint)
@@ -137,6 +144,9 @@ def _check(option: Namespace) -> None:
         ("shell", "attach"),
         ("shell", "bench"),
         ("attach", "bench"),
+        ("stress", "bench"),
+        ("stress", "shell"),
+        ("stress", "attach"),
         ("gdb", "bench"),
         ("gdb", "attach"),
         ("debug_kernel", "bench"),

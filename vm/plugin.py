@@ -15,14 +15,16 @@ from rich.console import Console
 
 from vm import attach, bench
 from vm.each_patch import each_patch
-from vm.errors import HarnessError
+from vm.errors import HarnessError, UsageError
 from vm.options import Options, add_options
 from vm.prepare import ROOT
 from vm.results import TestResult, variants_table
 from vm.run import Run
+from vm.stress import stress_table
 from vm.terminal import Terminal
 from vm.workers import share_of, tell
 
+STRESS = ROOT / "selftests" / "stress"
 _RUN = pytest.StashKey[Run]()
 
 
@@ -42,9 +44,11 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if option.help:
         return None
     if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
-        config.args = [str(ROOT / "selftests")]
+        config.args = [str(STRESS if option.stress else ROOT / "selftests")]
     try:
         options = Options.of(option)
+        if options.stress:
+            _only_stress(config)
         share = share_of(config)
         if option.attach:
             _release_terminal(config)
@@ -151,6 +155,23 @@ def pytest_runtest_makereport(
     return report
 
 
+def _only_stress(config: pytest.Config) -> None:
+    """UsageError for paths of other tests."""
+    for arg in config.args:
+        if not Path(arg.partition("::")[0]).resolve().is_relative_to(STRESS):
+            raise UsageError(
+                f"--stress runs the tests in selftests/stress, not {arg}",
+                hint="leave out the path, or select from those tests with -k",
+            )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Share the time among the tests that are going to run."""
+    run = run_of(session.config)
+    if run.options.stress and session.items:
+        run.stress = run.options.stress / len(session.items)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """End the guest; the exit status says what pytest's own cannot."""
@@ -195,6 +216,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("selftests")
         console = Console(file=terminalreporter._tw._file, width=100)
         console.print(variants_table(run.results))
+        if run.options.stress:
+            console.print(stress_table(run.results))
     for line in run.summary():
         terminalreporter.write_line(line)
 

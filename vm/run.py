@@ -61,6 +61,7 @@ class Run:
         self._copied: set[str] = set()  # the programs that this guest has
         self._stack = ExitStack()
         self.spoilt = 0
+        self.stress: float | None = None  # seconds of load in each test of --stress
 
     def prepare(self, upto: int | None = None, targets: Sequence[str] = ()) -> Prepared:
         """Build what is to be tested; see prepare.prepare(). Raises HarnessError."""
@@ -221,8 +222,10 @@ class Run:
             self._copied.add(program)
         before = len(guest.splats)
         command = [str(guest.folder / program), "-r", name]
+        if self.stress:
+            command = ["env", f"STRESS_SECONDS={self.stress:.3f}", *command]
         try:
-            done = guest.run(command, timeout=TEST_TIMEOUT)
+            done = guest.run(command, timeout=TEST_TIMEOUT + (self.stress or 0))
         except GuestError as error:
             self.error = self.error or error
             self._drop_guest()

@@ -303,6 +303,7 @@ def test_verbose(project: Project) -> None:
         ("--attach", "no run with this cache folder has a guest now"),
         ("--kconfig none", "cannot read the configuration fragment .*/none: No such"),
         ("--kernel-tree none", "none is not a kernel tree"),
+        ("--stress 9 selftests/one.c", "in selftests/stress, not selftests/one.c"),
     ],
 )
 def test_usage_error(project: Project, arguments: str, text: str) -> None:
@@ -317,6 +318,11 @@ def test_usage_error(project: Project, arguments: str, text: str) -> None:
     ("arguments", "text"),
     [
         ("--upto=-1", "--upto -1 is too small"),
+        ("--stress 0", "--stress 0 is no duration"),
+        ("--stress inf", "--stress inf is no duration"),
+        ("--stress 9 --bench", "--stress and --bench exclude each other"),
+        ("--stress 9 --shell", "--stress and --shell exclude each other"),
+        ("--stress 9 --attach", "--stress and --attach exclude each other"),
         ("--against none", "--against needs --bench"),
         ("--bench --debug-kernel", "--debug-kernel and --bench exclude each other"),
         ("--bench --cpus 2", "--cpus and --bench exclude each other"),
