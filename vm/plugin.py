@@ -169,7 +169,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Share the time among the tests that are going to run."""
     run = run_of(session.config)
     if run.options.stress and session.items:
-        run.stress = run.options.stress / len(session.items)
+        guests = getattr(session.config, "workerinput", {}).get("workercount", 1)
+        run.stress = run.options.stress * guests / len(session.items)
 
 
 @pytest.hookimpl(tryfirst=True)

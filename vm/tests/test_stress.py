@@ -41,6 +41,15 @@ def test_share_of_the_time(stress: Project) -> None:
     assert lines[2].split() == ["array", "-", "-", "-", "-", "-"]
 
 
+def test_guests_share_the_time(stress: Project) -> None:
+    """All of it takes as long as the user said."""
+    stress.plugins = True
+    stress.run("--stress", "50", "-n", "2")
+    assert [line.split()[3] for line in commands(stress)] == [
+        "STRESS_SECONDS=50.000"
+    ] * 2
+
+
 def test_choice_of_tests_and_kernel(stress: Project) -> None:
     words = ["--debug-kernel", "selftests/stress", "-k", "array"]
     ended = stress.run("--stress", "50", *words)

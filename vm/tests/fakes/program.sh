@@ -24,7 +24,6 @@ splats) # with a trace that can be decoded
         echo "$line" > "$CONSOLE"
     done ;;
 taints) echo $((4096 + 512)) > "$PROJECT/tainted" ;;
-splats) echo "WARNING: at map.c" > "$CONSOLE"; echo "BUG: sleeping function" > "$CONSOLE" ;;
 accounts) echo "# update: issued ${STRESS_SECONDS%.*}1 fired 7 missed 1 difference -2" ;;
 once) # panics, but not again
     [ -e "$PROJECT/guest/did" ] || {
