@@ -10,15 +10,18 @@ until "poweroff" or the end of its input, which both power the guest off:
 
     request: ID SECONDS WORD...     time limit; each word as x and its bytes in hex
     answer:  done ID STATUS TIMED_OUT MS TAINT SENT TOTAL, and SENT bytes of output
+             stuck ID PID, if SIGKILL does not end this process
 
 A command that begins with the word :copy copies the files named after it to FOLDER.
-STATUS is the exit status, 128+n for signal n. TAINT is the kernel's taint. Before a
+STATUS is the exit status, 128+n for signal n. TAINT is the kernel's taint. Until the
+answer there is a line "alive" every few seconds: a guest that is silent hangs. Before a
 command and after it, the agent writes "bpf-map-tracing: begin ID" and "... end ID" to
 the kernel's log, so that the console shows what the kernel said meanwhile. Whoever
 connects to SHELL_PORT gets a shell, see guest_shell.py. The agent imports little and
 starts no other program: each costs much in a guest that is emulated.
 """
 
+import _signal  # type: ignore[import-not-found]
 import ctypes
 import os
 import select
@@ -26,8 +29,10 @@ import sys
 import time
 
 FOLDER = "/run/bpf-map-tracing"  # /run is a tmpfs
-SIGKILL, SIGTERM = 9, 15  # importing signal costs eleven modules
+SIGKILL, SIGTERM = 9, 15  # importing signal itself costs eleven modules
 TERM_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+KILL_GRACE = 10.0  # seconds from SIGKILL to the end of a process
+BEAT = 5.0  # seconds between signs of life
 # Not udev's names: udev may be missing, and the kernel lists them here.
 PORTS = "/sys/class/virtio-ports"
 KMSG = "/dev/kmsg"
@@ -96,20 +101,28 @@ def children() -> list[int]:
     return found
 
 
+class Stuck(Exception):
+    """SIGKILL does not end a process: it hangs in the kernel."""
+
+
 def end_leftovers() -> None:
     """Kill what a command left behind, in whatever group or session.
 
     Who loses its parent becomes the agent's child, see adopt_orphans().
     """
+    deadline = time.monotonic() + KILL_GRACE
     while True:
         try:
             if os.waitpid(-1, os.WNOHANG)[0]:
                 continue
         except ChildProcessError:
             return
-        for pid in children():
+        left = children()
+        if time.monotonic() > deadline:
+            raise Stuck(left[0])
+        for pid in left:
             os.kill(pid, SIGKILL)
-        os.waitpid(-1, 0)
+        time.sleep(0.01)
 
 
 class Output:
@@ -158,11 +171,12 @@ def wait(pid: int, seconds: float, pipe: int, output: Output) -> tuple[int, bool
                 ended = True
             elif not drain(pipe, output):
                 poll.unregister(pipe)
-        if not ready:
+        if left <= 0 and not ended:  # whatever it prints meanwhile
+            if timed_out and not signals:
+                raise Stuck(pid)
             timed_out = True
-            if signals:
-                os.killpg(pid, signals.pop())
-            seconds += TERM_GRACE if signals else float("inf")
+            os.killpg(pid, signals.pop())
+            seconds += TERM_GRACE if signals else KILL_GRACE
     os.close(watch)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return (status if status >= 0 else 128 - status), timed_out
@@ -251,6 +265,11 @@ def main(port_name: str, limit: int, shell_port: str = "") -> None:
     port = open_port(port_name)
     os.makedirs(FOLDER, exist_ok=True)
     kmsg = os.open(KMSG, os.O_WRONLY | os.O_CLOEXEC)
+
+    def beat(*_: object) -> None:
+        os.write(port, b"alive\n")
+
+    _signal.signal(_signal.SIGALRM, beat)
     mark(kmsg, "ready")
     os.write(port, f"ready {os.uname().release} {FOLDER} {taint()}\n".encode())
     for line in lines(port):
@@ -261,7 +280,14 @@ def main(port_name: str, limit: int, shell_port: str = "") -> None:
         output = Output(limit)
         mark(kmsg, f"begin {number}")
         begin = time.monotonic()
-        status, timed_out = run(argv, float(seconds), output)
+        _signal.setitimer(_signal.ITIMER_REAL, BEAT, BEAT)
+        try:
+            status, timed_out = run(argv, float(seconds), output)
+        except Stuck as stuck:
+            os.write(port, f"stuck {number} {stuck}\n".encode())
+            continue
+        finally:
+            _signal.setitimer(_signal.ITIMER_REAL, 0)
         milliseconds = int((time.monotonic() - begin) * 1000)
         mark(kmsg, f"end {number}")
         text = output.text()

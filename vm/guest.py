@@ -39,6 +39,7 @@ OUTPUT_LIMIT = 1 << 20  # bytes of a command's output that the agent sends
 BOOT_DEADLINE = 120.0  # seconds
 ANSWER_MARGIN = 20.0  # seconds beyond a command's timeout until it is a hang
 HANG_GRACE = 30.0  # seconds after the kernel reported a hang
+SILENCE = 40.0  # seconds without a sign of life; the agent gives one every 5
 CONSOLE_DEADLINE = 20.0  # seconds that the console may be behind
 POWER_OFF_DEADLINE = 20.0  # seconds
 _COPY_TIMEOUT = 600.0  # seconds
@@ -110,6 +111,7 @@ class Guest:
         self._received = b""
         self._requests = 0
         self._before = 0  # how many splats were there before the command
+        self._given_up = float("inf")  # when, after the kernel reported a hang
         self._taint = 0
         self._sockets = sockets
         self._vmlinux = vmlinux
@@ -154,13 +156,17 @@ class Guest:
             raise self._lost(f"the guest was gone before `{command}`")
         self._requests += 1
         self._before = len(self.splats)
+        self._given_up = float("inf")
         timeout = timeout if self._timeouts else float("inf")
         words = " ".join("x" + os.fsencode(word).hex() for word in argv)
         request = f"{self._requests} {timeout:.3f} {words}\n"
         deadline = self._deadline(timeout + ANSWER_MARGIN)
         with contextlib.suppress(OSError):  # the missing answer tells more
             self._channel.sendall(request.encode())
-        header = self._receive_line(deadline, doing).split()
+        header = self._receive_answer(deadline, doing)
+        if header[:2] == ["stuck", str(self._requests)]:
+            what = f"unkillable: process {header[2]} does not end {doing}"
+            raise self._lost_hanging(doing, what)
         if header[:2] != ["done", str(self._requests)] or len(header) != 8:
             raise self._lost(f"the agent answered {header!r} {doing}")
         status, timed_out, milliseconds, taint, sent, total = map(int, header[2:])
@@ -253,8 +259,8 @@ class Guest:
                 raise self.lost(doing)
             if any(splat.hang for splat in self.splats[self._before :]):
                 # It may recover, but not after the longest limit.
-                deadline = min(deadline, self._deadline(HANG_GRACE))
-            if time.monotonic() > deadline:
+                self._given_up = min(self._given_up, self._deadline(HANG_GRACE))
+            if time.monotonic() > min(deadline, self._given_up):
                 raise self._lost_hanging(doing)
 
     def _receive_some(self, deadline: float, doing: str) -> None:
@@ -272,6 +278,13 @@ class Guest:
             self._receive_some(deadline, doing)
         line, _, self._received = self._received.partition(b"\n")
         return line.decode(errors="replace")
+
+    def _receive_answer(self, deadline: float, doing: str) -> list[str]:
+        """The words of the next line that is not just a sign of life."""
+        while True:
+            silent = min(deadline, self._deadline(SILENCE))
+            if (line := self._receive_line(silent, doing)) != "alive":
+                return line.split()
 
     def _receive(self, count: int, deadline: float, doing: str) -> bytes:
         while len(self._received) < count:
@@ -296,8 +309,8 @@ class Guest:
         self.vanished = True
         return self._lost(f"vanished: QEMU ended {doing}")
 
-    def _lost_hanging(self, doing: str) -> GuestError:
-        what = f"hang: the guest does not respond {doing}"
+    def _lost_hanging(self, doing: str, what: str = "") -> GuestError:
+        what = what or f"hang: the guest does not respond {doing}"
         if (worst := self.worst) and worst.hang:
             what = f"{worst.kind.outcome} {doing}: {worst.headline}"
         tail = self.console.tail(20)

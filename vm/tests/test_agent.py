@@ -120,6 +120,32 @@ def test_time_limit(output: Output, script: str, status: int) -> None:
     assert time.monotonic() - begin < 3
 
 
+def test_time_limit_of_a_flood(output: Output) -> None:
+    """A command that always has something to say is no exception."""
+    assert agent.run(["yes"], 0.5, output) == (143, True)
+
+
+def test_command_that_cannot_be_killed(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "killpg", lambda *_: None)
+    monkeypatch.setattr(agent, "KILL_GRACE", 0.2)
+    with pytest.raises(agent.Stuck, match=r"^\d+$") as error:
+        agent.run(["sleep", "60"], 0.2, output)
+    os.kill(int(str(error.value)), signal.SIGKILL)
+
+
+def test_leftover_that_cannot_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        monkeypatch.setattr(agent, "children", lambda: [child.pid])
+        monkeypatch.setattr(agent, "KILL_GRACE", 0.2)
+        really_kill = os.kill
+        monkeypatch.setattr(os, "kill", lambda *_: None)
+        with pytest.raises(agent.Stuck, match=f"^{child.pid}$"):
+            agent.end_leftovers()
+        really_kill(child.pid, signal.SIGKILL)
+
+
 def test_no_time_limit(output: Output) -> None:
     script = "sleep 0.1; echo end"
     assert agent.run(["sh", "-c", script], float("inf"), output) == (0, False)

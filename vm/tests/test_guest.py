@@ -291,6 +291,28 @@ def test_state_of_a_guest_that_cannot_be_had(
     assert guest.state == [f"no backtraces: QEMU's monitor does not answer: {reason}"]
 
 
+def test_silent_guest(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not after the limit of the longest test; one that lives says so all the time."""
+    stop = "kill -STOP $VNG; sleep 60"
+    begin = time.monotonic()
+    with (
+        pytest.raises(GuestError, match="hang: the guest does not respond during `sh"),
+        make() as guest,
+    ):
+        monkeypatch.setattr(module, "SILENCE", 1.0)
+        assert guest.run(["sleep", "2"], timeout=600).status == 0
+        guest.run(["sh", "-c", stop], timeout=600)
+    assert time.monotonic() - begin < 60
+
+
+def test_process_that_cannot_be_killed(make: Make) -> None:
+    with (
+        pytest.raises(GuestError, match="unkillable: process 77 does not end during"),
+        make("unkillable") as guest,
+    ):
+        guest.run(["true"], timeout=60)
+
+
 def test_corrupt_answer(make: Make) -> None:
     with (
         pytest.raises(GuestError, match=r"the agent answered .*'all'.* during `true`"),

@@ -175,6 +175,8 @@ def main() -> None:
         note(f"run {seconds:.0f} {shlex.join(argv)}")
         if argv[0] == "hang":
             linger()
+        if HOW == "unkillable":
+            raise agent.Stuck(77)
         if HOW == "garbage":
             channel.sendall(b"ok 1 all tests passed\n")
         if HOW == "no copy" and argv[0] == agent.COPY:
@@ -189,6 +191,7 @@ def main() -> None:
             requests.append(line)
             yield line
 
+    agent.BEAT = 0.1
     agent.run = run
     agent.lines = lines
     agent.KMSG = "/dev/null" if HOW == "no markers" else os.ttyname(1)
