@@ -16,6 +16,7 @@ Outcome = Literal["ok", "not ok", "skip", "crashed"]
 _RUN = re.compile(r"^#  RUN +(\S+) \.\.\.$", re.MULTILINE)
 _PLAN = re.compile(r"^1\.\.(\d+)(?:\s.*)?$", re.MULTILINE)
 _RESULT = r"^(not )?ok 1 {name}(?: # (\w+) ?(.*))?$"
+_BAILED = re.compile(r"^Bail out! *(.*)$", re.MULTILINE)
 # What the harness's own failed checks and TH_LOG() print: file:line:test:text.
 _CHECK = r"# (\S+:\d+:{test}:.*)"
 # How a failed check begins; TH_LOG() may print anything else.
@@ -38,7 +39,7 @@ def parse(output: str, status: int = 0) -> KtapResult:
 
     A test may print what looks like a result, so only the last result line
     that has the name of the test that ran counts. "crashed" is a program that
-    gave no result, or whose exit status contradicts it.
+    gave no result, or whose plan, directive or exit status contradicts it.
     """
     run = _RUN.search(output)
     if run is None:
@@ -57,6 +58,8 @@ def parse(output: str, status: int = 0) -> KtapResult:
     results = re.findall(
         _RESULT.format(name=re.escape(name)), output[run.end() :], re.MULTILINE
     )
+    if bailed := _BAILED.search(output):
+        return KtapResult("crashed", f"bailed out: {bailed[1]}", notes)
     if not results:
         return KtapResult("crashed", f"no result: {_ended(status)}", notes)
     failed, directive, text = results[-1]
@@ -64,6 +67,12 @@ def parse(output: str, status: int = 0) -> KtapResult:
         return KtapResult("not ok", reason, notes)
     if status:
         return KtapResult("crashed", f"said ok, then {_ended(status)}", notes)
+    plan = _PLAN.search(output[: run.start()])
+    if plan is None or plan[1] != "1":
+        what = f"said ok, but planned {plan[1] if plan else 'no'} tests"
+        return KtapResult("crashed", what, notes)
+    if directive not in ("", "SKIP"):
+        return KtapResult("crashed", f"said ok, but {directive} {text}", notes)
     if directive == "SKIP":
         if any(_EXPECTED.search(note) for note in notes):
             return KtapResult(

@@ -69,6 +69,26 @@ def test_program_that_dies() -> None:
     assert (late.outcome, late.reason) == ("crashed", "said ok, then ended by signal 6")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("1..1\n", "", "said ok, but planned no tests"),
+        ("1..1\n", "1..2\n", "said ok, but planned 2 tests"),
+        ("passes\n#", "passes # TODO later\n#", "said ok, but TODO later"),
+        ("passes\n#", "passes # XFAIL known\n#", "said ok, but XFAIL known"),
+        ("ok 1", "Bail out! no memory\nok 1", "bailed out: no memory"),
+        ("ok 1 map.hash", "ok 1 map.h\0sh", "no result: exit status 0"),
+        ("ok 1 map.hash", "ok 1 map.array", "no result: exit status 0"),
+    ],
+)
+def test_contradictions(old: str, new: str, reason: str) -> None:
+    """Whatever a program says besides, only what is all right is all right."""
+    text = output("passes")
+    assert old in text
+    result = parse(text.replace(old, new), 0)
+    assert (result.outcome, result.reason) == ("crashed", reason)
+
+
 @pytest.mark.parametrize("fake", ["not ok 1 empty.two", "not ok 1 another.test"])
 def test_result_lines_of_the_test_itself(fake: str) -> None:
     """Only the last line with the test's own name is the result."""
