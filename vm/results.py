@@ -62,7 +62,9 @@ def judge(
     if splats:
         worst = min(splats, key=lambda splat: splat.kind.rank)
         outcome, reason = "failed", str(worst)
-        notes += tuple(line for splat in splats for line in ("", *splat.trace))
+        for splat in splats:
+            if splat.trace[0] not in notes:  # the trace of another one has it
+                notes += ("", *splat.trace)
     return TestResult(
         *(program, name, outcome, reason, notes, result.seconds, result.output),
         checked=checked,

@@ -96,6 +96,8 @@ def test_diagnostics_and_splats() -> None:
     notes = judge("one", "x", result("fails", 1), reports("BUG: x")).diagnostics
     assert notes[0] == "s.c:12:fails:Expected 0 (0) == self->fd (3)"
     assert (len(notes), notes[-1]) == (5, "BUG: x")
+    twice = judge("one", "x", result("passes"), reports("WARNING: y", "BUG: x"))
+    assert twice.diagnostics == ("", "WARNING: y", "BUG: x")
 
 
 @pytest.mark.parametrize(
