@@ -15,7 +15,7 @@ from vm.errors import UsageError
 CPUS = 2
 MEMORY = "1G"
 # What --each-patch cannot be combined with.
-NOT_EACH = ("unpatched", "upto", "stress", "shell", "attach", "bench", "gdb")
+NOT_EACH = ("unpatched", "upto", "stress", "faults", "shell", "attach", "bench", "gdb")
 
 
 class _Group(Protocol):
@@ -65,6 +65,8 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     text = "change the maps by every path for that long, and account for every report"
     add("--stress", type=float, metavar="SECONDS", help=text)
     add("--bench", action="store_true", help="measure what map operations cost")
+    text = "break guests in known ways, and see that each is named"
+    add("--faults", action="store_true", help=text)
     add("--against", type=Path, metavar="FILE", help="compare with that bench.json")
 
 
@@ -75,6 +77,7 @@ class Options:
     base: str
     upto: int | None
     debug_kernel: bool
+    faults: bool
     kernel_tree: Path | None
     allow_dirty: bool
     kconfig: tuple[Path, ...]
@@ -99,6 +102,7 @@ class Options:
             base=option.base,
             upto=0 if option.unpatched else option.upto,
             debug_kernel=option.debug_kernel,
+            faults=option.faults,
             kernel_tree=option.kernel_tree,
             allow_dirty=option.allow_dirty,
             kconfig=tuple(option.kconfig or ()),
@@ -147,13 +151,19 @@ def _check(option: Namespace) -> None:
         ("stress", "bench"),
         ("stress", "shell"),
         ("stress", "attach"),
+        ("stress", "faults"),
+        ("shell", "faults"),
+        ("attach", "faults"),
+        ("bench", "faults"),
         ("gdb", "bench"),
         ("gdb", "attach"),
+        ("gdb", "faults"),
         ("debug_kernel", "bench"),
         ("cpus", "bench"),
         ("unpatched", "bench"),
         ("unpatched", "upto"),
         *(("each_patch", other) for other in NOT_EACH),
+        ("cpus", "faults"),
     ):
         given = [getattr(option, name) for name in (one, other)]
         if all(value is not None and value is not False for value in given):
@@ -164,7 +174,9 @@ def _check(option: Namespace) -> None:
             )
     if option.against and not option.bench:
         raise UsageError("--against needs --bench", hint="give both")
-    if option.command is not None and not (option.shell or option.attach):
+    if option.command is not None and not (
+        option.shell or option.attach or option.faults
+    ):
         raise UsageError(
-            "a command after -- needs --shell or --attach", hint="give one of them"
+            "words after -- need --shell, --attach or --faults", hint="give one of them"
         )

@@ -13,7 +13,7 @@ import pytest
 from _pytest.junitxml import LogXML, xml_key
 from rich.console import Console
 
-from vm import attach, bench
+from vm import attach, bench, faults
 from vm.each_patch import each_patch
 from vm.errors import HarnessError, UsageError
 from vm.options import Options, add_options
@@ -62,6 +62,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         if option.bench:
             _release_terminal(config)
             return bench.bench(run, option.against)
+        if option.faults:
+            _release_terminal(config)
+            return faults.faults(run, options.command)
         if option.each_patch:
             _release_terminal(config)
             return each_patch(run, sys.argv[1:])

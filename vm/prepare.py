@@ -57,8 +57,8 @@ def prepare(
     base = load_base(ROOT / "patches" / "bases.toml", options.base)
     folder = ROOT / "patches" / base.name
     patches = series(folder, upto)
-    debug = ["debug.config"] if options.debug_kernel else []
-    fragments = fragments_of([*base.fragments, *debug], options.kconfig)
+    more = ["debug.config"] * options.debug_kernel + ["faults.config"] * options.faults
+    fragments = fragments_of([*base.fragments, *more], options.kconfig)
     with timed(stages["fetch"]):
         fetching = log("fetch")
         if options.kernel_tree is None:

@@ -138,7 +138,7 @@ class Run:
             target = f"target remote 127.0.0.1:{machine.gdb}"
             command = shlex.join(["gdb", "-ex", target, str(image.vmlinux)])
             self.terminal.say(f"waiting for a debugger: {command}")
-        name = f"{self._console}-{self.spoilt + 1}" if self.spoilt else self._console
+        name = self.console
         self._sockets += [self.logs.folder() / f"{name}.{s}" for s in SOCKETS]
         guest = Guest(
             *(machine, image.bzimage, self.logs.log(name)),
@@ -166,6 +166,11 @@ class Run:
         why = ", ".join(filter(None, words))
         self.kernel = f"{release}{debug}, accelerator: {why}"
 
+    @property
+    def console(self) -> str:
+        """The name of the guest's console log, or the next one's."""
+        return f"{self._console}-{self.spoilt + 1}" if self.spoilt else self._console
+
     def run_test(self, program: str, name: str) -> TestResult:
         """Run one test, in a fresh guest if there is none or the last one is spoilt.
 
@@ -173,11 +178,13 @@ class Run:
         whether it was to blame; it has failed in any case. Raises HarnessError if a
         guest does not boot, or too many were spoilt.
         """
-        result = self._run_once(program, name)
+        self._check_spoilt()
+        result = self.run_once(program, name)
         if self._guest is None:
             result = replace(result, outcome="failed")
             try:
-                alone = self._run_once(program, name)
+                self._check_spoilt()
+                alone = self.run_once(program, name)
                 word = "again" if self._guest is None else "not again"
                 note = f"{word} when run alone: {alone.outcome}"
             except HarnessError as error:
@@ -213,9 +220,9 @@ class Run:
                 "make room, and run again",
             )
 
-    def _run_once(self, program: str, name: str) -> TestResult:
+    def run_once(self, program: str, name: str) -> TestResult:
         """Run one test. Afterwards there is no guest if the test spoilt it."""
-        guest = self._guest or self._boot_for_tests()
+        guest = self.guest()
         assert self.prepared is not None
         if program not in self._copied:
             guest.copy([self.prepared.programs.folder / program])
@@ -228,7 +235,7 @@ class Run:
             done = guest.run(command, timeout=TEST_TIMEOUT + (self.stress or 0))
         except GuestError as error:
             self.error = self.error or error
-            self._drop_guest()
+            self.drop_guest()
             notes = (
                 self._decoded(guest.worst) if guest.worst else error.detail.splitlines()
             )
@@ -237,7 +244,7 @@ class Run:
         splats = guest.splats[before:]
         if splats:
             # KASAN, lockdep and WARN_ON_ONCE() may report only once per boot.
-            self._drop_guest()
+            self.drop_guest()
             splats = [replace(s, trace=self._decoded(s)) for s in splats]
         result = judge(program, name, done, splats)
         self.stages["tests"].wall += result.seconds
@@ -247,21 +254,26 @@ class Run:
         assert self.prepared is not None
         return decoded(splat.trace, self.prepared.image, self.logs.log("decode"))
 
-    def _boot_for_tests(self) -> Guest:
-        """Boot a guest, unless too many were spoilt. Raises HarnessError."""
-        if self.spoilt > SPOILT_GUESTS:
+    def _check_spoilt(self) -> None:
+        """GuestError if too many guests were spoilt for another one."""
+        if self._guest is None and self.spoilt > SPOILT_GUESTS:
             raise GuestError(
                 f"{self.spoilt} guests were lost or reported something",
                 hint=f"see the consoles in {self.logs.path}",
             )
+
+    def guest(self) -> Guest:
+        """The guest with the test programs, booted if need be. Raises HarnessError."""
+        if self._guest is not None:
+            return self._guest
         guest = self.boot()
         assert self.prepared is not None
         self._copied = set()
         self.stages.setdefault("tests", Stage())
         return guest
 
-    def _drop_guest(self) -> None:
-        """End a spoilt guest at once."""
+    def drop_guest(self) -> None:
+        """End a guest at once, so that the next test gets a fresh one."""
         if self._guest is not None:
             self._guest.__exit__(KeyboardInterrupt, None, None)
             self._lost_file(self._guest.console.log, self._guest.console.log_error)

@@ -96,9 +96,12 @@ def table(path: Path = TABLE) -> tuple[tuple[Kind, ...], tuple[Allowed, ...]]:
 
 
 @functools.cache
-def _headline() -> tuple[re.Pattern[str], tuple[Kind, ...], re.Pattern[str]]:
+def _headline(
+    without: str,
+) -> tuple[re.Pattern[str], tuple[Kind, ...], re.Pattern[str]]:
     """One pattern with a group k0, k1, … for each kind; what is allowed."""
     kinds, allowed = table()
+    kinds = tuple(kind for kind in kinds if kind.outcome != without)
     rows = "|".join(f"(?P<k{kind.rank}>{kind.pattern})" for kind in kinds)
     permitted = "|".join(f"(?:{a.pattern})" for a in allowed) or r"(?!)"
     return re.compile(f"{_START}(?:{rows})$"), kinds, re.compile(permitted)
@@ -107,17 +110,18 @@ def _headline() -> tuple[re.Pattern[str], tuple[Kind, ...], re.Pattern[str]]:
 class Scan:
     """What a console has shown so far; it is fed in pieces, as they come.
 
-    `splats` are all reports, `marks` the agent's lines, `tail` the last lines.
+    `splats` are all reports, `marks` the agent's lines, `tail` the last lines. The
+    kind called `without` is left out, to see what that would miss.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, without: str = "") -> None:
         self.splats: list[Splat] = []
         self.marks: list[str] = []
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._partial = ""
         self._booted = False
         self._open: list[Splat] = []  # whose trace has not ended yet
-        self._pattern, self._kinds, self._allowed = _headline()
+        self._pattern, self._kinds, self._allowed = _headline(without)
 
     def feed(self, text: str) -> None:
         """The console shows `text`."""
@@ -173,8 +177,8 @@ class Scan:
         return min(self.splats, key=lambda splat: splat.kind.rank, default=None)
 
 
-def scan(text: str) -> Scan:
+def scan(text: str, without: str = "") -> Scan:
     """What a whole console shows."""
-    result = Scan()
+    result = Scan(without)
     result.feed(text if text.endswith("\n") else text + "\n")
     return result

@@ -190,6 +190,7 @@ def make_project(path: Path) -> Project:
     (path / "kconfig" / "base.config").write_text("CONFIG_NR_CPUS=8\n")
     (path / "kconfig" / "vm.config").write_text("CONFIG_TTY=y\n")
     (path / "kconfig" / "debug.config").write_text("CONFIG_KASAN=y\n")
+    (path / "kconfig" / "faults.config").write_text("CONFIG_LKDTM=y\n")
     (path / "selftests" / "Makefile").write_text("TESTS := one \\\n\ttwo\n")
     needs = '[[needs]]\ntests = "{}"\npatches = {}\n'
     rows = needs.format("one.*.needs", 2) + needs.format("*", 0)

@@ -332,7 +332,7 @@ def test_usage_error(project: Project, arguments: str, text: str) -> None:
         ("--attach --bench", "--attach and --bench exclude each other"),
         ("--shell --bench", "--shell and --bench exclude each other"),
         ("--no-kvm --require-kvm", "--no-kvm and --require-kvm exclude each other"),
-        ("--command=ls", "a command after -- needs --shell or --attach"),
+        ("--command=ls", "words after -- need --shell, --attach or --faults"),
         ("--cpus 0", "--cpus 0 is too small"),
         ("-j 0", "--jobs 0 is too small"),
         ("--memory 1000", "--memory 1000 is not a size"),

@@ -32,6 +32,7 @@ once) # panics, but not again
     } ;;
 panics) echo "Kernel panic - not syncing: no way out" > "$CONSOLE"; kill -9 "$VNG" ;;
 interrupts) kill -INT "$(cat "$PROJECT/harness")" ; sleep 5 ;;
+sleeps) sleep 5 ;;
 waits) until [ -e "$PROJECT/guest/go" ]; do sleep 0.05; done ;;
 esac
 sed "s/map.hash.$recorded/$name/" "$data/ktap_$recorded.txt"

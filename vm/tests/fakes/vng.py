@@ -136,6 +136,8 @@ def end(*_: object) -> None:
 
 def main() -> None:
     note(f"vng {WORDS}")
+    if match := re.search(r"-pidfile ([^\s']+)", WORDS):
+        Path(match[1]).write_text(str(os.getpid()))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
     if HOW == "ignores SIGTERM":

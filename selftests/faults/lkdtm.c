@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Breaks the kernel in the ways of drivers/misc/lkdtm; see vm/faults.toml. */
+#include <stdlib.h>
+#include "kselftest_harness.h"
+#include "trigger.h"
+
+#define TRIGGER(name) \
+	TEST(name) { ASSERT_EQ(0, trigger(#name)); }
+
+TRIGGER(PANIC)
+TRIGGER(PANIC_IN_HARDIRQ)
+TRIGGER(BUG)
+TRIGGER(BUG_IN_HARDIRQ)
+TRIGGER(WARNING)
+TRIGGER(WARNING_MESSAGE)
+TRIGGER(EXCEPTION)
+TRIGGER(LOOP)
+TRIGGER(EXHAUST_STACK)
+TRIGGER(CORRUPT_STACK)
+TRIGGER(CORRUPT_STACK_STRONG)
+TRIGGER(SOFTLOCKUP)
+TRIGGER(HARDLOCKUP)
+TRIGGER(SMP_CALL_LOCKUP)
+TRIGGER(HUNG_TASK)
+TRIGGER(ARRAY_BOUNDS)
+TRIGGER(CORRUPT_LIST_ADD)
+TRIGGER(CORRUPT_LIST_DEL)
+TRIGGER(STACK_GUARD_PAGE_LEADING)
+TRIGGER(SLAB_LINEAR_OVERFLOW)
+TRIGGER(VMALLOC_LINEAR_OVERFLOW)
+TRIGGER(WRITE_AFTER_FREE)
+TRIGGER(KFENCE_READ_AFTER_FREE)
+TRIGGER(WRITE_BUDDY_AFTER_FREE)
+TRIGGER(SLAB_FREE_DOUBLE)
+TRIGGER(SLAB_FREE_CROSS)
+TRIGGER(EXEC_DATA)
+TRIGGER(EXEC_NULL)
+TRIGGER(ACCESS_NULL)
+TRIGGER(WRITE_RO)
+TRIGGER(REFCOUNT_INC_OVERFLOW)
+TRIGGER(REFCOUNT_SUB_AND_TEST_NEGATIVE)
+TRIGGER(USERCOPY_STACK_BEYOND)
+TRIGGER(FORTIFY_MEM_OBJECT)
+TRIGGER(FORTIFY_MEM_MEMBER)
+
+static int tainted(void)
+{
+	char text[32] = "";
+	int fd = open("/proc/sys/kernel/tainted", O_RDONLY);
+
+	read(fd, text, sizeof(text) - 1);
+	close(fd);
+	return atoi(text);
+}
+
+/* Without KASAN only KFENCE can see it, which looks at one allocation of many. */
+TEST(READ_AFTER_FREE)
+{
+	for (int i = 0; i < 20000 && !tainted(); i++)
+		ASSERT_EQ(0, trigger("READ_AFTER_FREE"));
+}
+
+/* The first call returns with the lock held. */
+TEST(SPINLOCKUP_once)
+{
+	ASSERT_EQ(0, trigger("SPINLOCKUP"));
+	sleep(1);
+}
+
+TEST(SPINLOCKUP)
+{
+	ASSERT_EQ(0, trigger("SPINLOCKUP"));
+	ASSERT_EQ(0, trigger("SPINLOCKUP"));
+}
+
+TEST_HARNESS_MAIN

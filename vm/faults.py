@@ -1,0 +1,211 @@
+"""Live faults: break guests in known ways, and see that each is named rightly.
+
+faults.toml is the list. A test of selftests/faults runs as any other test does, so
+what is proved is what judges the tests of a run. A guest is used again unless the
+fault spoilt it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vm.errors import GuestError, UsageError
+from vm.results import TestResult
+from vm.run import Run
+from vm.splats import scan, table
+
+TABLE = Path(__file__).with_name("faults.toml")
+QEMU_DELAY = 2.0  # seconds from the start of a test to QEMU's signal
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row of faults.toml, which documents the fields."""
+
+    run: str
+    outcome: str
+    append: str = ""
+    qemu: str = ""
+    limit: float = 60.0
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.run, self.append, self.qemu)))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a fault: what it was called, when, and what was saved.
+
+    `console` is the log of the guest, `trace` the number of lines that the report
+    quotes from it.
+    """
+
+    fault: Fault
+    named: str
+    seconds: float
+    trace: int
+    console: Path
+
+    @property
+    def right(self) -> bool:
+        """Whether it was named as expected, in time."""
+        rest = self.named.removeprefix(self.fault.outcome)
+        begins = rest != self.named and rest[:1] in ("", " ", ":")
+        return begins and self.seconds <= self.fault.limit
+
+
+def load(path: Path = TABLE) -> tuple[list[Fault], dict[str, str]]:
+    """The faults, and what none of them proves with the reasons."""
+    rows = tomllib.loads(path.read_text())
+    return [Fault(**row) for row in rows["fault"]], rows["unproven"]
+
+
+def faults(run: Run, chosen: Sequence[str]) -> int:
+    """Fire all faults, or those that have one of the `chosen` words; the exit status.
+
+    Raises HarnessError, and writes faults.json into the run's folder.
+    """
+    rows = [
+        row for row in load()[0] if not chosen or set(chosen) & set(row.run.split())
+    ]
+    if not rows:
+        raise UsageError(
+            f"no fault is called {' or '.join(chosen)}",
+            hint=f"see {TABLE}: give the name of a program or of a test",
+        )
+    console = Console(emoji=False)
+    found: list[Found] = []
+    try:
+        run.prepare(run.options.upto, ["faults"])
+        for row in rows:
+            found.append(_fire(run, row))
+            word = "" if found[-1].right else f", expected {row.outcome}"
+            run.terminal.say(
+                f"{row}: {found[-1].named} after {found[-1].seconds:.0f} s{word}"
+            )
+            _save(found, run.logs.folder() / "faults.json")
+    except BaseException:
+        run.close(orderly=False)
+        raise
+    run.close()
+    if run.error is not None:
+        raise run.error
+    needed = proofs(found)
+    # Some of the faults need not need all patterns.
+    reasons = {} if chosen else load()[1]
+    console.print(faults_table(found), "", proofs_table(needed, reasons))
+    for line in run.summary():
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    wrong = sum(not row.right for row in found)
+    vain = (
+        0 if chosen else sum(not (needed[name] or reasons.get(name)) for name in needed)
+    )
+    console.print(
+        f"{len(found)} faults, {wrong} named wrongly or too late; "
+        f"{vain} patterns without a fault that needs them",
+        soft_wrap=True,
+    )
+    return 1 if wrong or vain else 0
+
+
+def _fire(run: Run, fault: Fault) -> Found:
+    """Have a guest suffer the fault."""
+    given = run.options
+    pid = run.logs.folder() / "qemu.pid"
+    program, name = fault.run.split()
+    if fault.append:
+        run.drop_guest()
+    run.options = replace(
+        given,
+        append=(*given.append, *fault.append.split()),
+        qemu_opts=(*given.qemu_opts, "-pidfile", str(pid)),
+    )
+    begin = time.monotonic()
+    try:
+        console = run.guest().console.log
+        begin = time.monotonic()
+        if fault.qemu:
+            number = signal.Signals[fault.qemu]
+            kill = lambda: os.kill(int(pid.read_text()), number)  # noqa: E731
+            threading.Timer(QEMU_DELAY, kill).start()
+        full = name if program == "ktap" else f"global.{name}"
+        result = run.run_once(program, full)
+    except GuestError as error:
+        if not fault.append:
+            raise
+        console = run.logs.log(run.console).path
+        result = TestResult(program, name, "failed", error.what)
+    finally:
+        run.options = given
+        pid.unlink(missing_ok=True)  # QEMU leaves it if it was killed
+    seconds = time.monotonic() - begin
+    run.error = None
+    if fault.append:
+        run.drop_guest()
+    named = result.outcome if result.outcome == "passed" else result.reason
+    return Found(
+        *(fault, named or result.outcome, seconds, len(result.diagnostics), console)
+    )
+
+
+def _save(found: Sequence[Found], path: Path) -> None:
+    rows = [{**asdict(row), "console": row.console.name} for row in found]
+    path.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def proofs(found: Sequence[Found]) -> dict[str, list[Found]]:
+    """The faults that would be named otherwise without a row of splats.toml."""
+    needed: dict[str, list[Found]] = {kind.outcome: [] for kind in table()[0]}
+    for row in found:
+        if not row.right or not row.named.startswith(tuple(needed)):
+            continue
+        text = row.console.read_text(encoding="utf-8")
+        worst = _worst(text)
+        for outcome in {splat.kind.outcome for splat in scan(text).splats}:
+            if _worst(text, outcome) != worst:
+                needed[outcome].append(row)
+    return needed
+
+
+def _worst(console: str, without: str = "") -> str:
+    worst = scan(console, without).worst
+    return worst.kind.outcome if worst else ""
+
+
+def faults_table(found: Sequence[Found]) -> Table:
+    """What became of each fault."""
+    result = Table("fault", "named", box=None, pad_edge=False)
+    result.add_column("seconds", justify="right")
+    result.add_column("trace", justify="right")
+    for row in found:
+        wrong = f"{row.named} (not: {row.fault.outcome})"
+        named = row.fault.outcome if row.right else wrong
+        cells = (f"{row.seconds:.1f}", f"{row.trace or '-'}")
+        result.add_row(
+            Text(str(row.fault)), Text(named, "" if row.right else "red"), *cells
+        )
+    return result
+
+
+def proofs_table(
+    needed: Mapping[str, Sequence[Found]], reasons: Mapping[str, str]
+) -> Table:
+    """What would go wrong without each row of splats.toml, or why nothing would."""
+    result = Table("without", "these are named wrongly", box=None, pad_edge=False)
+    for outcome, rows in needed.items():
+        names = ", ".join(row.fault.run.split()[1] for row in rows)
+        if names or reasons:
+            result.add_row(outcome, names or f"none: {reasons.get(outcome, 'red')}")
+    return result
