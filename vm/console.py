@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]
@@ -30,6 +31,12 @@ class Console:
         self._child: pexpect.spawn | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
         self.scan = Scan()
+        self._changed = 0.0
+
+    @property
+    def silent(self) -> float:
+        """For how many seconds there was no output."""
+        return time.monotonic() - self._changed
 
     def start(self, command: list[str], env: dict[str, str]) -> None:
         """Start the command as the leader of a session of its own."""
@@ -42,6 +49,7 @@ class Console:
             timeout=None,
             preexec_fn=die_with_parent,
         )
+        self._changed = time.monotonic()
         self._thread.start()
 
     def _read(self) -> None:
@@ -53,6 +61,7 @@ class Console:
 
     def show(self, part: str) -> None:
         """The console shows `part`: log it, and see what it says."""
+        self._changed = time.monotonic()
         self._keep(part.replace("\r", ""))
         self.scan.feed(part)
 

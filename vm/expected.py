@@ -13,7 +13,7 @@ from vm.errors import HarnessError
 from vm.results import TestResult
 
 # What libbpf says when it cannot load a program for a hook that is not there.
-_NO_HOOK = re.compile(r"libbpf: .*'bpf_map_trace_(update|delete)_elem'.*")
+_NO_HOOK = re.compile(r"libbpf: .*\bbpf_map_trace_(update|delete)_elem\b")
 
 
 @dataclass(frozen=True)

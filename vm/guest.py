@@ -36,7 +36,9 @@ PORT = "bpf.map.tracing"
 SHELL_PORT = "bpf.map.tracing.shell"
 SOCKETS = ("shell", "monitor", "sysrq", "gdb")  # how the paths of QEMU's sockets end
 OUTPUT_LIMIT = 1 << 20  # bytes of a command's output that the agent sends
-BOOT_DEADLINE = 120.0  # seconds
+BOOT_DEADLINE = 120.0  # seconds without a line on the console
+_BOOT_LIMIT = 5  # times as long, even if there are lines
+_USUAL_BOOT = 15.0  # seconds; where it takes longer, all limits are longer
 ANSWER_MARGIN = 20.0  # seconds beyond a command's timeout until it is a hang
 HANG_GRACE = 30.0  # seconds after the kernel reported a hang
 SILENCE = 40.0  # seconds without a sign of life; the agent gives one every 5
@@ -63,10 +65,10 @@ class Result:
 class Guest:
     """A booted guest, as a context manager.
 
-    The console goes to `log`; `boot_deadline` is in seconds; `shares` are folders
-    to mount, see Machine. `sockets` is what the paths of QEMU's Unix sockets begin
-    with: that of attach.py ends in ".shell"; hung.py uses the others and `vmlinux`.
-    Entering, run() and leaving raise GuestError if the guest is lost; by then none of
+    The console goes to `log`; while it boots, a guest is given up when there was no
+    line for `boot_deadline` seconds; `shares` are folders to mount, see Machine.
+    `sockets` is what the paths of QEMU's Unix sockets begin with: that of attach.py
+    ends in ".shell"; hung.py uses the others and `vmlinux`. Entering, run() and leaving raise GuestError if the guest is lost; by then none of
     its processes is left, and `state` says what a guest that hung was doing.
     """
 
@@ -113,6 +115,8 @@ class Guest:
         self._before = 0  # how many splats were there before the command
         self._given_up = float("inf")  # when, after the kernel reported a hang
         self._taint = 0
+        self._booting = True
+        self._slowness = 1.0
         self._sockets = sockets
         self._vmlinux = vmlinux
 
@@ -129,11 +133,13 @@ class Guest:
     def __enter__(self) -> Self:
         begin = time.monotonic()
         try:
-            self._boot(self._deadline(self._boot_deadline))
+            self._boot(self._deadline(_BOOT_LIMIT * self._boot_deadline))
         except BaseException:
             self._end()
             raise
         self.boot_seconds = time.monotonic() - begin
+        self._booting = False
+        self._slowness = max(1.0, self.boot_seconds / _USUAL_BOOT)
         return self
 
     def __exit__(
@@ -157,10 +163,10 @@ class Guest:
         self._requests += 1
         self._before = len(self.splats)
         self._given_up = float("inf")
-        timeout = timeout if self._timeouts else float("inf")
+        timeout = timeout * self._slowness if self._timeouts else float("inf")
         words = " ".join("x" + os.fsencode(word).hex() for word in argv)
         request = f"{self._requests} {timeout:.3f} {words}\n"
-        deadline = self._deadline(timeout + ANSWER_MARGIN)
+        deadline = time.monotonic() + timeout + ANSWER_MARGIN * self._slowness
         with contextlib.suppress(OSError):  # the missing answer tells more
             self._channel.sendall(request.encode())
         header = self._receive_answer(deadline, doing)
@@ -218,7 +224,8 @@ class Guest:
             time.sleep(0.001)
 
     def _deadline(self, seconds: float) -> float:
-        return time.monotonic() + (seconds if self._timeouts else float("inf"))
+        seconds = seconds * self._slowness if self._timeouts else float("inf")
+        return time.monotonic() + seconds
 
     def _boot(self, deadline: float) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -295,7 +302,7 @@ class Guest:
     def _power_off(self, channel: socket.socket) -> None:
         with contextlib.suppress(OSError):
             channel.sendall(b"poweroff\n")
-        if not self.console.closed(POWER_OFF_DEADLINE):
+        if not self.console.closed(POWER_OFF_DEADLINE * self._slowness):
             raise self._lost_hanging("at power-off")
         if self.worst and self.worst.fatal:
             raise self.lost("at power-off")

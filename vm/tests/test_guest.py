@@ -198,6 +198,17 @@ def test_lost_at_boot(make: Make, how: str, expected: str) -> None:
     assert str(guest.console.log) in error.value.hint
 
 
+def test_slow_boot_and_what_follows(make: Make) -> None:
+    """It is the silence that counts, and whoever boots slowly is given more time."""
+    with make("boots slowly", deadline=0.3) as guest:
+        assert guest.boot_seconds > 0.5
+    assert guest._slowness == 1.0
+    with make() as guest:
+        guest._slowness = 3.0
+        result = guest.run(["sleep", "60"], timeout=0.2)
+        assert result.timed_out and 0.6 <= result.seconds < 3
+
+
 OOPS = "echo 'BUG: kernel NULL pointer dereference, address: 0' >$CONSOLE; sleep 0.2; "
 TRACE = "echo 'Kernel panic - not syncing: Fatal exception' >$CONSOLE; kill -9 $VNG"
 
@@ -287,7 +298,7 @@ def test_state_of_a_guest_that_cannot_be_had(
     monkeypatch.setattr(hung, "_ANSWER", 0.5)
     guest = make(how, soon=True, sockets=f"{project.path}/x")
     with pytest.raises(GuestError, match="hang: "), guest:
-        guest.run(command, timeout=0)
+        guest.run(command, timeout=2)
     assert guest.state == [f"no backtraces: QEMU's monitor does not answer: {reason}"]
 
 

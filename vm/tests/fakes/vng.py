@@ -163,7 +163,9 @@ def main() -> None:
     if HOW == "vanishes at boot":
         return
     if HOW == "boots slowly":
-        time.sleep(0.5)
+        for _ in range(5):
+            time.sleep(0.1)
+            say("booting")
     # More than a terminal holds: the guest would stop if nobody read it.
     say(*["console noise"] * 1000)
     name = re.search(r"id=agent,path=([^,]+),abstract=on", WORDS)
