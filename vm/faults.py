@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -27,6 +28,7 @@ from vm.run import Run
 from vm.splats import scan, table
 
 TABLE = Path(__file__).with_name("faults.toml")
+_SOURCE = re.compile(r"\(\S+\.[chS]:\d+")  # in a decoded trace
 QEMU_DELAY = 2.0  # seconds from the start of a test to QEMU's signal
 
 
@@ -49,13 +51,16 @@ class Found:
     """What came of a fault: what it was called, when, and what was saved.
 
     `console` is the log of the guest, `trace` the number of lines that the report
-    quotes from it.
+    quotes from it, `decoded` of those with a source file, and `cpus` that of the CPUs
+    whose backtraces were taken.
     """
 
     fault: Fault
     named: str
     seconds: float
     trace: int
+    decoded: int
+    cpus: int
     console: Path
 
     @property
@@ -156,7 +161,11 @@ def _fire(run: Run, fault: Fault) -> Found:
         run.drop_guest()
     named = result.outcome if result.outcome == "passed" else result.reason
     return Found(
-        *(fault, named or result.outcome, seconds, len(result.diagnostics), console)
+        *(fault, named or result.outcome, seconds),
+        trace=len(result.diagnostics),
+        decoded=sum(bool(_SOURCE.search(line)) for line in result.diagnostics),
+        cpus=sum(line.startswith("Thread ") for line in result.state),
+        console=console,
     )
 
 
@@ -187,12 +196,13 @@ def _worst(console: str, without: str = "") -> str:
 def faults_table(found: Sequence[Found]) -> Table:
     """What became of each fault."""
     result = Table("fault", "named", box=None, pad_edge=False)
-    result.add_column("seconds", justify="right")
-    result.add_column("trace", justify="right")
+    for name in ("seconds", "trace", "decoded", "CPUs"):
+        result.add_column(name, justify="right")
     for row in found:
         wrong = f"{row.named} (not: {row.fault.outcome})"
         named = row.fault.outcome if row.right else wrong
-        cells = (f"{row.seconds:.1f}", f"{row.trace or '-'}")
+        saved = (f"{n or '-'}" for n in (row.trace, row.decoded, row.cpus))
+        cells = (f"{row.seconds:.1f}", *saved)
         result.add_row(
             Text(str(row.fault)), Text(named, "" if row.right else "red"), *cells
         )

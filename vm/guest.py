@@ -68,8 +68,9 @@ class Guest:
     The console goes to `log`; while it boots, a guest is given up when there was no
     line for `boot_deadline` seconds; `shares` are folders to mount, see Machine.
     `sockets` is what the paths of QEMU's Unix sockets begin with: that of attach.py
-    ends in ".shell"; hung.py uses the others and `vmlinux`. Entering, run() and leaving raise GuestError if the guest is lost; by then none of
-    its processes is left, and `state` says what a guest that hung was doing.
+    ends in ".shell"; hung.py uses the others and `vmlinux`. Entering, run() and
+    leaving raise GuestError if the guest is lost; by then none of its processes is
+    left, and `state` says what a guest that hung was doing.
     """
 
     def __init__(

@@ -25,7 +25,8 @@ class TestResult:
     """One C test: its program, its name as fixture.variant.test, and how it went.
 
     `diagnostics` are the failed checks and what the kernel reported meanwhile;
-    `checked` says that it failed by a check of its own, and nothing else happened.
+    `checked` says that it failed by a check of its own, and nothing else happened;
+    `state` is what a guest that hung was doing, see hung.py.
     """
 
     __test__ = False  # not for pytest to collect
@@ -38,6 +39,7 @@ class TestResult:
     seconds: float = 0.0
     output: str = ""
     checked: bool = False
+    state: tuple[str, ...] = ()
 
     @property
     def variant(self) -> str:
@@ -46,7 +48,8 @@ class TestResult:
         return parts[1] if len(parts) == 3 else "-"
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.name}: {self.reason}", *self.diagnostics])
+        lines = [f"{self.name}: {self.reason}", *self.diagnostics, *self.state]
+        return "\n".join(lines)
 
 
 def judge(
@@ -103,7 +106,8 @@ def write_ktap(path: Path, results: Sequence[TestResult]) -> None:
         lines += [f"  # Subtest: {program}", "  KTAP version 1", f"  1..{len(tests)}"]
         for index, test in enumerate(tests, 1):
             why = [test.reason] if test.outcome == "failed" else []
-            lines += [f"  # {note}" for note in [*why, *test.diagnostics]]
+            notes = [*why, *test.diagnostics, *test.state]
+            lines += [f"  # {note}" for note in notes]
             verdict = "not ok" if why else "ok"
             directive = ""
             if test.outcome in _DIRECTIVES:

@@ -239,8 +239,10 @@ class Run:
             notes = (
                 self._decoded(guest.worst) if guest.worst else error.detail.splitlines()
             )
-            notes += guest.state
-            return TestResult(program, name, "failed", error.what, tuple(notes))
+            return TestResult(
+                *(program, name, "failed", error.what, tuple(notes)),
+                state=tuple(guest.state),
+            )
         splats = guest.splats[before:]
         if splats:
             # KASAN, lockdep and WARN_ON_ONCE() may report only once per boot.

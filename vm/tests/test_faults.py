@@ -68,17 +68,18 @@ def test_kernel_that_does_not_boot(project: Project) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("passes, panic", "lkdtm passes: passed after 0 s, expected panic\n"),
-        ("fails, passed", "Test failed after 0 s, expected passed\n"),
-        ("fails, Test fail", "Test failed after 0 s, expected Test fail\n"),
-        ("passes, passed, limit = 0.0", "passed after 0 s, expected passed\n"),
+        ("passes, panic", r"lkdtm passes: passed after \d s, expected panic\n"),
+        ("fails, passed", r"Test failed after \d s, expected passed\n"),
+        ("fails, Test fail", r"Test failed after \d s, expected Test fail\n"),
+        ("passes, passed, limit = 0.0", r"passed after \d s, expected passed\n"),
     ],
 )
 def test_wrong_name_or_too_late(project: Project, row: str, said: str) -> None:
     write_table(project, row)
     ended = project.run("--faults")
     assert ended.status == 1
-    assert said in ended.output and "1 faults, 1 named wrongly" in ended.output
+    assert re.search(said, ended.output), ended.output
+    assert "1 faults, 1 named wrongly" in ended.output
 
 
 def test_pattern_that_nothing_proves(project: Project) -> None:
@@ -97,7 +98,7 @@ def test_run_without_a_pattern_is_red(project: Project) -> None:
     splats.write_text(text.replace("'BUG: .*'", "'no BUG: .*'"))
     ended = project.run("--faults")
     assert ended.status == 1
-    assert "WARNING: WARNING: at map.c after 0 s, expected BUG\n" in ended.output
+    assert "WARNING: WARNING: at map.c after \d s, expected BUG\n" in ended.output
 
 
 def test_some_of_the_faults(project: Project) -> None:
