@@ -32,6 +32,7 @@ from vm.guest import Guest
 from vm.machine import TCG, Machine
 from vm.prepare import ROOT
 from vm.run import Run
+from vm.summary import describe
 from vm.terminal import Log
 from vm.tree import series
 
@@ -115,7 +116,7 @@ def measure_both(run: Run) -> Results:
             machine = replace(machine, accel=accel, icount=False)
             nanoseconds, _ = measure_boot(machine, bzimage, program, setups, log)
             clocked |= ratios(nanoseconds, setups[0])
-        run.describe(replace(machine, accel=accel), release)
+        run.kernel = describe(replace(machine, accel=accel), release, options)
     return Results(options.base, patches, release, figures, clocked)
 
 

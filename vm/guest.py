@@ -28,13 +28,11 @@ from vm.console import Console
 from vm.errors import GuestError
 from vm.hung import state_of
 from vm.machine import Machine, environment
+from vm.ports import PORT, SHELL_PORT, qemu_options
 from vm.splats import Splat
 from vm.terminal import Log
 
 AGENT = Path(__file__).with_name("agent.py")
-PORT = "bpf.map.tracing"
-SHELL_PORT = "bpf.map.tracing.shell"
-SOCKETS = ("shell", "monitor", "sysrq", "gdb")  # how the paths of QEMU's sockets end
 OUTPUT_LIMIT = 1 << 20  # bytes of a command's output that the agent sends
 BOOT_DEADLINE = 120.0  # seconds without a line on the console
 _BOOT_LIMIT = 5  # times as long, even if there are lines
@@ -98,14 +96,7 @@ class Guest:
         # The Python below the virtual environment: fewer files to search.
         words = [str(Path(sys.executable).resolve()), "-I", "-S", str(AGENT)]
         words += [PORT, str(OUTPUT_LIMIT), *([SHELL_PORT] if sockets else [])]
-        qemu = _port_options("agent", PORT, f"path={self._name},abstract=on,server=off")
-        if sockets:
-            listen = "server=on,wait=off"
-            shell = f"path={sockets}.shell,{listen}"
-            qemu += _port_options("shell", SHELL_PORT, shell)
-            monitor = f"socket,id=monitor,path={sockets}.monitor,{listen}"
-            qemu += ["-chardev", monitor, "-mon", "chardev=monitor,mode=control"]
-        ports = ["-device", "virtio-serial-pci,id=tests", *qemu]
+        ports = qemu_options(self._name, sockets)
         machine = replace(machine, qemu_opts=(*ports, *machine.qemu_opts))
         self.command = machine.vng_command(
             bzimage, shares=shares, script=f"exec {shlex.join(words)}"
@@ -197,19 +188,14 @@ class Guest:
         command = [COPY, *map(str, files)]
         what = f"copying {', '.join(file.name for file in files)} into the guest"
         copied = self.run(command, timeout=_COPY_TIMEOUT)
-        if copied.timed_out:
+        if copied.timed_out or copied.status:
+            late = f"timed out after {copied.seconds:.0f} s"
             raise GuestError(
-                f"{what} timed out after {copied.seconds:.0f} s",
-                command=command,
-                hint="is the machine overloaded?",
-            )
-        if copied.status:
-            raise GuestError(
-                f"{what} failed",
+                f"{what} {late if copied.timed_out else 'failed'}",
                 command=command,
                 detail=copied.output,
-                hint="are they readable by you and not below /run or /proc? "
-                "--memory gives the guest more memory",
+                hint="is the machine overloaded, or the file not readable by you, or "
+                "below /run or /proc? --memory gives the guest more memory",
             )
 
     def _wait_for_mark(self, what: str, doing: str) -> None:
@@ -346,11 +332,3 @@ class Guest:
         # virtme-run leaves these in TMPDIR if a signal ended it.
         for file in self.console.log.parent.glob("virtme_ret*"):
             file.unlink(missing_ok=True)
-
-
-def _port_options(name: str, port: str, backend: str) -> list[str]:
-    """QEMU's options for a virtio-serial port with a socket behind it."""
-    return [
-        *("-chardev", f"socket,id={name},{backend}"),
-        *("-device", f"virtserialport,bus=tests.0,chardev={name},name={port}"),
-    ]

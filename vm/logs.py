@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import os
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 from vm.cache import lock
@@ -89,3 +90,13 @@ def runs_in_use(cache: Path) -> list[Path]:
             else:
                 os.close(held)
     return found
+
+
+def short_path(folder: Path, stack: ExitStack) -> str:
+    """A short path of a folder, good until `stack` is closed.
+
+    That of a Unix socket must not exceed 107 bytes, however long the cache's is.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    stack.callback(os.close, descriptor)
+    return f"/proc/{os.getpid()}/fd/{descriptor}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,15 +12,17 @@ from vm.cache import cache_folder, locked
 from vm.decode import decoded
 from vm.errors import GuestError, HarnessError, UsageError
 from vm.expected import as_expected, load_needs, patches_needed
-from vm.guest import SOCKETS, Guest
+from vm.guest import Guest
 from vm.kvm import choose_accel
-from vm.logs import RunLogs, WorkersLogs
+from vm.logs import RunLogs, WorkersLogs, short_path
 from vm.machine import Accel, Machine, free_gdb_port, qemu_version
 from vm.options import Options
+from vm.ports import SOCKETS
 from vm.prepare import ROOT, Prepared, prepare
 from vm.results import TestResult, judge, write_ktap
 from vm.splats import Splat
 from vm.stopwatch import Stage
+from vm.summary import describe, summary
 from vm.terminal import Terminal
 from vm.timeline import draw, read
 from vm.workers import Share, Told, Workers, guests_that_fit
@@ -143,7 +144,7 @@ class Run:
         guest = Guest(
             *(machine, image.bzimage, self.logs.log(name)),
             shares=[self.prepared.programs.folder] if self.prepared else (),
-            sockets=f"{_short(self.logs.folder(), self._stack)}/{name}",
+            sockets=f"{short_path(self.logs.folder(), self._stack)}/{name}",
             vmlinux=image.vmlinux,
         )
         guest.__enter__()
@@ -154,17 +155,9 @@ class Run:
                 detail="\n".join(map(str, guest.splats)),
                 hint=f"see the console's log in {self.logs.path}",
             )
-        self.describe(machine, guest.release)
+        self.kernel = describe(machine, guest.release, self.options)
         self.stages.setdefault("boot", Stage()).wall += guest.boot_seconds
         return guest
-
-    def describe(self, machine: Machine, release: str) -> None:
-        """Say in the summary what was booted."""
-        words = [f"{machine.accel.name} ({machine.accel.why})", machine.qemu]
-        words += ["one thread for all CPUs"] * machine.one_thread
-        debug = ", debug" * self.options.debug_kernel
-        why = ", ".join(filter(None, words))
-        self.kernel = f"{release}{debug}, accelerator: {why}"
 
     @property
     def console(self) -> str:
@@ -323,33 +316,8 @@ class Run:
         )
 
     def summary(self) -> list[str]:
-        """What was tested, how long it took and where the logs are, line by line."""
-        if self.prepared is None:
-            return [f"logs:    {self.logs.path}"] if self.logs.path.exists() else []
-        image = self.prepared.image
-        upto = self.options.upto
-        series = "all patches" if upto is None else f"the first {upto} patches"
-        lines = [f"source:  {image.tree.source.describe}, {series}"]
-        if self.kernel:
-            guests = f"; {len(self.workers.told)} guests" if self.workers else ""
-            lines.append(f"kernel:  {self.kernel}{guests}")
-        made = f"{image.objects} objects" if image.built else "nothing to build"
-        took = (
-            f"{name} {stage.wall:.1f} s (CPU {stage.cpu:.1f})"
-            for name, stage in self.stages.items()
-        )
-        lines.append(f"stages:  {', '.join(took)}; {made}")
-        if self.logs.path.exists():
-            files = sorted(path.name for path in self.logs.path.iterdir())
-            lines.append(f"logs:    {self.logs.path}: {', '.join(files)}")
-        return lines
-
-
-def _short(folder: Path, stack: ExitStack) -> str:
-    """A short path of a folder, good until `stack` is closed.
-
-    That of a Unix socket must not exceed 107 bytes, however long the cache's is.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    stack.callback(os.close, descriptor)
-    return f"/proc/{os.getpid()}/fd/{descriptor}"
+        """The last lines of the run, see summary.py."""
+        image = self.prepared.image if self.prepared else None
+        guests = f"; {len(self.workers.told)} guests" if self.workers else ""
+        kernel = f"{self.kernel}{guests}" if self.kernel else ""
+        return summary(image, kernel, self.stages, self.options, self.logs)

@@ -20,8 +20,9 @@ import pytest
 from vm import guest as module
 from vm import hung, machine
 from vm.errors import GuestError
-from vm.guest import AGENT, OUTPUT_LIMIT, PORT, Guest
+from vm.guest import AGENT, OUTPUT_LIMIT, Guest
 from vm.machine import Accel, Machine
+from vm.ports import PORT
 from vm.process import session_members
 from vm.terminal import Log
 from vm.tests.project import Project
@@ -422,7 +423,7 @@ import io, signal, sys
 sys.path.insert(0, {str(project.path)!r})
 from pathlib import Path
 from rich.console import Console
-from vm.guest import AGENT, OUTPUT_LIMIT, PORT, Guest
+from vm.guest import AGENT, OUTPUT_LIMIT, Guest
 from vm.machine import Machine
 from vm.terminal import Log, Terminal
 # In the background of a shell it is ignored, and children inherit that.

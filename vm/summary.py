@@ -1,0 +1,48 @@
+"""The last lines of a run: what was tested, how long it took, where the logs are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vm.build import Image
+from vm.logs import RunLogs
+from vm.machine import Machine
+from vm.options import Options
+from vm.stopwatch import Stage
+
+
+def describe(machine: Machine, release: str, options: Options) -> str:
+    """What was booted, and on what."""
+    words = [f"{machine.accel.name} ({machine.accel.why})", machine.qemu]
+    words += ["one thread for all CPUs"] * machine.one_thread
+    debug = ", debug" * options.debug_kernel
+    why = ", ".join(filter(None, words))
+    return f"{release}{debug}, accelerator: {why}"
+
+
+def summary(
+    image: Image | None,
+    kernel: str,
+    stages: Mapping[str, Stage],
+    options: Options,
+    logs: RunLogs,
+) -> list[str]:
+    """Line by line; `kernel` is what describe() says, empty if nothing was booted."""
+    lines = []
+    if image is not None:
+        upto = options.upto
+        series = "all patches" if upto is None else f"the first {upto} patches"
+        lines.append(f"source:  {image.tree.source.describe}, {series}")
+        if kernel:
+            lines.append(f"kernel:  {kernel}")
+        made = f"{image.objects} objects" if image.built else "nothing to build"
+        took = (
+            f"{name} {stage.wall:.1f} s (CPU {stage.cpu:.1f})"
+            for name, stage in stages.items()
+        )
+        lines.append(f"stages:  {', '.join(took)}; {made}")
+    if logs.path.exists():
+        files = sorted(path.name for path in logs.path.iterdir())
+        names = f": {', '.join(files)}" if image is not None else ""
+        lines.append(f"logs:    {logs.path}{names}")
+    return lines
