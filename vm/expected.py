@@ -20,7 +20,7 @@ _NO_HOOK = re.compile(r"libbpf: .*\bbpf_map_trace_(update|delete)_elem\b")
 class Needs:
     """A row of needs.toml, which documents the fields."""
 
-    tests: str
+    tests: tuple[str, ...]
     patches: int
 
 
@@ -29,7 +29,7 @@ def load_needs(file: Path) -> list[Needs]:
     """The rows of needs.toml. HarnessError if one is wrong."""
     try:
         rows = tomllib.loads(file.read_text())["needs"]
-        return [Needs(str(row["tests"]), int(row["patches"])) for row in rows]
+        return [Needs(tuple(row["tests"]), int(row["patches"])) for row in rows]
     except (OSError, ValueError, KeyError, TypeError) as reason:
         raise HarnessError(
             f"cannot use {file}: {reason!r}",
@@ -40,7 +40,7 @@ def load_needs(file: Path) -> list[Needs]:
 def patches_needed(needs: list[Needs], program: str, name: str) -> int:
     """How many patches a test needs. HarnessError if no row matches it."""
     for row in needs:
-        if fnmatchcase(f"{program}.{name}", row.tests):
+        if any(fnmatchcase(f"{program}.{name}", pattern) for pattern in row.tests):
             return row.patches
     raise HarnessError(
         f"no row of needs.toml matches {program}.{name}", hint="add one for it"

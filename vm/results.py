@@ -66,7 +66,9 @@ def judge(
         worst = min(splats, key=lambda splat: splat.kind.rank)
         outcome, reason = "failed", str(worst)
         for splat in splats:
-            if splat.trace and splat.trace[0] not in notes:  # the trace of another one has it
+            if (
+                splat.trace and splat.trace[0] not in notes
+            ):  # the trace of another one has it
                 notes += ("", *splat.trace)
     return TestResult(
         *(program, name, outcome, reason, notes, result.seconds, result.output),

@@ -192,7 +192,7 @@ def make_project(path: Path) -> Project:
     (path / "kconfig" / "debug.config").write_text("CONFIG_KASAN=y\n")
     (path / "kconfig" / "faults.config").write_text("CONFIG_LKDTM=y\n")
     (path / "selftests" / "Makefile").write_text("TESTS := one \\\n\ttwo\n")
-    needs = '[[needs]]\ntests = "{}"\npatches = {}\n'
+    needs = '[[needs]]\ntests = ["{}"]\npatches = {}\n'
     rows = needs.format("one.*.needs", 2) + needs.format("*", 0)
     (path / "selftests" / "needs.toml").write_text(rows)
     (path / "selftests" / "helper.c").write_text("f.helper.fails")

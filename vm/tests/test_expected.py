@@ -45,7 +45,7 @@ def test_as_expected(
 
 def test_first_row_counts(tmp_path: Path) -> None:
     file = tmp_path / "needs.toml"
-    row = '[[needs]]\ntests = "{}"\npatches = {}\n'
+    row = '[[needs]]\ntests = ["{}"]\npatches = {}\n'
     file.write_text(row.format("one.*.array.*", 2) + row.format("one.*", 3))
     needs = load_needs(file)
     assert patches_needed(needs, "one", "f.array.t") == 2
@@ -54,7 +54,7 @@ def test_first_row_counts(tmp_path: Path) -> None:
         patches_needed(needs, "two", "f.t")
 
 
-@pytest.mark.parametrize("text", ["", "needs = 3", "[[needs]]\ntests = 'x'", "]"])
+@pytest.mark.parametrize("text", ["", "needs = 3", "[[needs]]\ntests = ['x']", "]"])
 def test_wrong_table(tmp_path: Path, text: str) -> None:
     file = tmp_path / "needs.toml"
     file.write_text(text)
@@ -84,7 +84,7 @@ def test_unpatched(project: Project) -> None:
 
 def test_test_that_proves_nothing(project: Project) -> None:
     (project.path / "selftests" / "needs.toml").write_text(
-        '[[needs]]\ntests = "*"\npatches = 2\n'
+        '[[needs]]\ntests = ["*"]\npatches = 2\n'
     )
     project.tests("f.hash.needs f.array.passes", "f.hash.fails f.hash.splats")
     ended = project.run("--upto", "1")
@@ -109,7 +109,7 @@ def test_each_patch(project: Project) -> None:
 def test_each_patch_gives_the_worst_status(project: Project) -> None:
     project.tests("f.hash.needs f.array.passes")
     (project.path / "selftests" / "needs.toml").write_text(
-        '[[needs]]\ntests = "*"\npatches = 1\n'
+        '[[needs]]\ntests = ["*"]\npatches = 1\n'
     )
     ended = project.run("--each-patch", "selftests/one.c")
     assert ended.status == 1
