@@ -127,7 +127,7 @@ class Results:
         if result := getattr(report, "selftest", None):
             self.run.keep(TestResult(**result))
         junit = self.config.stash.get(xml_key, None)
-        if junit is not None and report.when == "teardown":
+        if junit is not None and self.run.results and report.when == "teardown":
             with self.run.saving(Path(junit.logfile)):
                 write_junit(junit)
 
@@ -150,11 +150,15 @@ def write_junit(junit: LogXML) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Send a C test's result along with pytest's report of it."""
+    """Send a C test's result along with pytest's report of it, and its own time.
+
+    That of the first test would otherwise include booting.
+    """
     report = yield
     result = getattr(item, "result", None)
     if call.when == "call" and result is not None:
         report.__dict__["selftest"] = asdict(result)
+        report.duration = result.seconds
     return report
 
 
