@@ -40,11 +40,7 @@ def each_patch(run: Run, arguments: list[str]) -> int:
         run.terminal.say(f"patches: {number}, the last one is {last}")
         junit = folder / f"junit-{number}.xml"
         program = [sys.executable, "-I", str(ROOT / "vm" / "__main__.py")]
-        status = subprocess.run(
-            [*program, *words, f"--upto={number}", f"--junitxml={junit}"],
-            check=False,
-            preexec_fn=die_with_parent,
-        ).returncode
+        status = _run([*program, *words, f"--upto={number}", f"--junitxml={junit}"])
         statuses.append(status)
         counts = count(junit) if junit.exists() else Counter[str]()
         cells = [str(counts[outcome]) for outcome in COUNTED]
@@ -52,6 +48,20 @@ def each_patch(run: Run, arguments: list[str]) -> int:
     Console(width=120).print(table)
     run.close()
     return max(statuses)
+
+
+def _run(command: list[str]) -> int:
+    """Run a command to its end, Ctrl-C or not; 128+n after signal n."""
+    with subprocess.Popen(
+        command,
+        preexec_fn=die_with_parent,  # noqa: PLW1509  (there are no threads)
+    ) as child:
+        try:
+            status = child.wait()
+        except KeyboardInterrupt:
+            child.wait()  # it has got the signal, too, and ends its guests
+            raise
+    return status if status >= 0 else 128 - status
 
 
 def count(junit: Path) -> Counter[str]:

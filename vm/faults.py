@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vm.errors import GuestError, UsageError
+from vm.errors import GuestError, HarnessError, UsageError
 from vm.results import TestResult
 from vm.run import Run
 from vm.splats import scan, table
@@ -72,9 +72,23 @@ class Found:
 
 
 def load(path: Path = TABLE) -> tuple[list[Fault], dict[str, str]]:
-    """The faults, and what none of them proves with the reasons."""
-    rows = tomllib.loads(path.read_text())
-    return [Fault(**row) for row in rows["fault"]], rows["unproven"]
+    """The faults, and what none of them proves with the reasons.
+
+    HarnessError if a row is wrong.
+    """
+    try:
+        rows = tomllib.loads(path.read_text())
+        found = [Fault(**row) for row in rows["fault"]]
+        for row in found:
+            if len(row.run.split()) != 2:
+                raise ValueError(f"run = {row.run!r} is no program and test")
+            if row.qemu:
+                signal.Signals[row.qemu]
+        return found, dict(rows["unproven"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+        raise HarnessError(
+            f"cannot use {path}: {reason!r}", hint="its comments document the fields"
+        ) from None
 
 
 def faults(run: Run, chosen: Sequence[str]) -> int:
@@ -82,12 +96,12 @@ def faults(run: Run, chosen: Sequence[str]) -> int:
 
     Raises HarnessError, and writes faults.json into the run's folder.
     """
-    rows = [
-        row for row in load()[0] if not chosen or set(chosen) & set(row.run.split())
-    ]
-    if not rows:
+    rows, unproven = load()
+    unknown = set(chosen).difference(*(row.run.split() for row in rows))
+    rows = [row for row in rows if not chosen or set(chosen) & set(row.run.split())]
+    if unknown:
         raise UsageError(
-            f"no fault is called {' or '.join(chosen)}",
+            f"no fault is called {' or '.join(sorted(unknown))}",
             hint=f"see {TABLE}: give the name of a program or of a test",
         )
     console = Console(emoji=False)
@@ -109,7 +123,7 @@ def faults(run: Run, chosen: Sequence[str]) -> int:
         raise run.error
     needed = proofs(found)
     # Some of the faults need not need all patterns.
-    reasons = {} if chosen else load()[1]
+    reasons = {} if chosen else unproven
     console.print(faults_table(found), "", proofs_table(needed, reasons))
     for line in run.summary():
         console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -137,14 +151,14 @@ def _fire(run: Run, fault: Fault) -> Found:
         append=(*given.append, *fault.append.split()),
         qemu_opts=(*given.qemu_opts, "-pidfile", str(pid)),
     )
+    timer = threading.Timer(QEMU_DELAY, _kill, [pid, fault.qemu])
     begin = time.monotonic()
     try:
         console = run.guest().console.log
+        run.copy(program)
         begin = time.monotonic()
         if fault.qemu:
-            number = signal.Signals[fault.qemu]
-            kill = lambda: os.kill(int(pid.read_text()), number)  # noqa: E731
-            threading.Timer(QEMU_DELAY, kill).start()
+            timer.start()
         full = name if program == "ktap" else f"global.{name}"
         result = run.run_once(program, full)
     except GuestError as error:
@@ -153,6 +167,7 @@ def _fire(run: Run, fault: Fault) -> Found:
         console = run.logs.log(run.console).path
         result = TestResult(program, name, "failed", error.what)
     finally:
+        timer.cancel()
         run.options = given
         pid.unlink(missing_ok=True)  # QEMU leaves it if it was killed
     seconds = time.monotonic() - begin
@@ -167,6 +182,11 @@ def _fire(run: Run, fault: Fault) -> Found:
         cpus=sum(line.startswith("Thread ") for line in result.state),
         console=console,
     )
+
+
+def _kill(file: Path, name: str) -> None:
+    """Send a signal to the process whose PID is in the file."""
+    os.kill(int(file.read_text()), signal.Signals[name])
 
 
 def _save(found: Sequence[Found], path: Path) -> None:

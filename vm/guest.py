@@ -105,6 +105,7 @@ class Guest:
         self._received = b""
         self._requests = 0
         self._before = 0  # how many splats were there before the command
+        self._reports = 0  # and how many reports, allowed ones included
         self._given_up = float("inf")  # when, after the kernel reported a hang
         self._taint = 0
         self._booting = True
@@ -116,6 +117,11 @@ class Guest:
     def splats(self) -> list[Splat]:
         """What the kernel has reported so far; complete after leaving."""
         return self.console.scan.splats
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be talked to, for all that is known."""
+        return self._channel is not None
 
     @property
     def worst(self) -> Splat | None:
@@ -154,6 +160,7 @@ class Guest:
             raise self._lost(f"the guest was gone before `{command}`")
         self._requests += 1
         self._before = len(self.splats)
+        self._reports = self.console.scan.reports
         self._given_up = float("inf")
         timeout = timeout * self._slowness if self._timeouts else float("inf")
         words = " ".join("x" + os.fsencode(word).hex() for word in argv)
@@ -233,7 +240,7 @@ class Guest:
 
     def _check_taint(self, taint: int) -> None:
         """A splat sets a flag, too: it is seen even if the console shows nothing."""
-        if len(self.splats) == self._before:
+        if self.console.scan.reports == self._reports:
             self.console.scan.tainted(self._taint, taint)
         self._taint = taint
 
@@ -254,7 +261,9 @@ class Guest:
             if any(splat.hang for splat in self.splats[self._before :]):
                 # It may recover, but not after the longest limit.
                 self._given_up = min(self._given_up, self._deadline(HANG_GRACE))
-            if time.monotonic() > min(deadline, self._given_up):
+            silent = self._booting and self.console.silent > self._boot_deadline
+            late = time.monotonic() > min(deadline, self._given_up)
+            if late or (silent and self._timeouts):
                 raise self._lost_hanging(doing)
 
     def _receive_some(self, deadline: float, doing: str) -> None:

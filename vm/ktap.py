@@ -21,17 +21,22 @@ _BAILED = re.compile(r"^Bail out! *(.*)$", re.MULTILINE)
 _CHECK = r"# (\S+:\d+:{test}:.*)"
 # How a failed check begins; TH_LOG() may print anything else.
 _EXPECTED = re.compile(r"^\S+:\d+:\w+:Expected .* (==|!=|<|<=|>|>=) ")
-# What the harness says of how a test ended.
+# What the harness says of how a test ended; of a check that failed, one of two things.
+_FAILED = ("Test failed", "Test terminated by assertion")
 _ENDED = r"# {test}: ((?:Test |unable |Failed ).*)"
 
 
 @dataclass(frozen=True)
 class KtapResult:
-    """How a test ended, why, and what it had to say."""
+    """How a test ended, why, and what it had to say.
+
+    `checked` says that it failed by a check of its own, not by a crash or a timeout.
+    """
 
     outcome: Outcome
     reason: str
     diagnostics: tuple[str, ...]
+    checked: bool = False
 
 
 def parse(output: str, status: int = 0) -> KtapResult:
@@ -64,7 +69,8 @@ def parse(output: str, status: int = 0) -> KtapResult:
         return KtapResult("crashed", f"no result: {_ended(status)}", notes)
     failed, directive, text = results[-1]
     if failed:
-        return KtapResult("not ok", reason, notes)
+        own = reason in _FAILED and any(_EXPECTED.search(note) for note in notes)
+        return KtapResult("not ok", reason, notes, checked=own)
     if status:
         return KtapResult("crashed", f"said ok, then {_ended(status)}", notes)
     plan = _PLAN.search(output[: run.start()])

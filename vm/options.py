@@ -15,7 +15,17 @@ from vm.errors import UsageError
 CPUS = 2
 MEMORY = "1G"
 # What --each-patch cannot be combined with.
-NOT_EACH = ("unpatched", "upto", "stress", "faults", "shell", "attach", "bench", "gdb")
+NOT_EACH = (
+    "unpatched",
+    "upto",
+    "stress",
+    "faults",
+    "shell",
+    "attach",
+    "bench",
+    "gdb",
+    "xmlpath",
+)
 
 
 class _Group(Protocol):
@@ -168,6 +178,7 @@ def _check(option: Namespace) -> None:
         given = [getattr(option, name) for name in (one, other)]
         if all(value is not None and value is not False for value in given):
             names = [f"--{name.replace('_', '-')}" for name in (one, other)]
+            names = [name.replace("xmlpath", "junitxml") for name in names]
             raise UsageError(
                 f"{names[0]} and {names[1]} exclude each other",
                 hint="give only one of them",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -89,15 +90,17 @@ def _spread(config: pytest.Config, run: Run) -> None:
     option = config.option
     paths = [Path(arg.partition("::")[0]).resolve() for arg in config.args]
     chosen = getattr(option, "numprocesses", None)
-    alone = option.collectonly or option.usepdb or option.gdb
-    if not hasattr(option, "tx") or alone or not (chosen or _have_folder(paths)):
+    if not hasattr(option, "tx"):
         return
-    if all(path.is_relative_to(ROOT / "vm") for path in paths):
+    alone = option.collectonly or option.usepdb or option.gdb
+    if alone or (chosen is None and not any(path.is_dir() for path in paths)):
+        chosen = 0
+    elif all(path.is_relative_to(ROOT / "vm") for path in paths):
         # One more than CPUs, because many of them wait.
-        chosen = chosen or len(os.sched_getaffinity(0)) + 1
-    elif chosen != 0:
+        chosen = len(os.sched_getaffinity(0)) + 1 if chosen is None else chosen
+    else:
         try:
-            chosen = run.spread(chosen if isinstance(chosen, int) else None)
+            chosen = run.spread(chosen)
         except HarnessError as error:
             run.error = error
             run.close()
@@ -106,12 +109,10 @@ def _spread(config: pytest.Config, run: Run) -> None:
     # pytest-xdist has looked at its -n already.
     option.tx = ["popen"] * chosen if chosen > 1 else []
     option.dist = "worksteal" if option.tx else "no"
+    # Otherwise pytest-xdist replaces one that fails at once for ever.
+    option.maxworkerrestart = str(chosen)
     if run.workers is not None:
         config.pluginmanager.register(run.workers)
-
-
-def _have_folder(paths: list[Path]) -> bool:
-    return any(path.is_dir() for path in paths)
 
 
 class Results:
@@ -124,8 +125,13 @@ class Results:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep it in the run's files."""
+        file, _, name = report.nodeid.partition("::")
         if result := getattr(report, "selftest", None):
             self.run.keep(TestResult(**result))
+        elif report.failed and file.endswith(".c"):
+            # A worker crashed, or could not run it.
+            reason = report.longreprtext.partition("\n")[0]
+            self.run.keep(TestResult(Path(file).stem, name, "failed", reason))
         junit = self.config.stash.get(xml_key, None)
         if junit is not None and self.run.results and report.when == "teardown":
             with self.run.saving(Path(junit.logfile)):
@@ -177,7 +183,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     run = run_of(session.config)
     if run.options.stress and session.items:
         guests = getattr(session.config, "workerinput", {}).get("workercount", 1)
-        run.stress = run.options.stress * guests / len(session.items)
+        run.stress = run.options.stress / math.ceil(len(session.items) / guests)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -185,7 +191,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """End the guest; the exit status says what pytest's own cannot."""
     run = run_of(session.config)
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
-    run.close(orderly=not interrupted)
+    enough = 0 < (session.config.option.maxfail or 0) <= session.testsfailed
+    if interrupted and enough:
+        # How pytest-xdist ends after -x.
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    try:
+        run.close(orderly=not interrupted)
+    except Exception as reason:
+        hint = f"see the logs in {run.logs.path}"
+        error = HarnessError(f"cannot end the guest: {reason!r}", hint=hint)
+        run.error = run.error or error
     tell(session.config, run.told())
     junit = session.config.stash.get(xml_key, None)
     if junit and not run.logs.path.exists() and junit.logfile == _junit(run):

@@ -58,7 +58,7 @@ def judge(
     """How a test went, from its output, its end, and what the kernel reported."""
     ktap = parse(result.output, result.status)
     outcome = {"ok": "passed", "skip": "skipped"}.get(ktap.outcome, "failed")
-    checked = ktap.outcome == "not ok" and not result.timed_out and not splats
+    checked = ktap.checked and not result.timed_out and not splats
     reason, notes = ktap.reason, ktap.diagnostics
     if result.timed_out:
         outcome, reason = "failed", f"timed out after {result.seconds:.0f} s"

@@ -216,17 +216,16 @@ class Run:
     def run_once(self, program: str, name: str) -> TestResult:
         """Run one test. Afterwards there is no guest if the test spoilt it."""
         guest = self.guest()
-        assert self.prepared is not None
-        if program not in self._copied:
-            guest.copy([self.prepared.programs.folder / program])
-            self._copied.add(program)
         before = len(guest.splats)
         command = [str(guest.folder / program), "-r", name]
         if self.stress:
             command = ["env", f"STRESS_SECONDS={self.stress:.3f}", *command]
         try:
+            self.copy(program)
             done = guest.run(command, timeout=TEST_TIMEOUT + (self.stress or 0))
         except GuestError as error:
+            if guest.alive:
+                raise  # the program cannot be copied
             self.error = self.error or error
             self.drop_guest()
             notes = (
@@ -244,6 +243,13 @@ class Run:
         result = judge(program, name, done, splats)
         self.stages["tests"].wall += result.seconds
         return result
+
+    def copy(self, program: str) -> None:
+        """Copy a test program into the guest, unless it has it. Raises GuestError."""
+        assert self.prepared is not None
+        if program not in self._copied:
+            self.guest().copy([self.prepared.programs.folder / program])
+            self._copied.add(program)
 
     def _decoded(self, splat: Splat) -> list[str]:
         assert self.prepared is not None
@@ -295,7 +301,7 @@ class Run:
             self.terminal.finish()
         for socket in self._sockets:  # which QEMU leaves if it was killed
             socket.unlink(missing_ok=True)
-        for told in self.workers.told if self.workers else ():
+        for told in self.workers.told.values() if self.workers else ():
             self.error = self.error or told.error
             self.kernel = told.kernel or self.kernel
             for stage, seconds in told.stages.items():

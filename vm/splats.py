@@ -110,12 +110,14 @@ def _headline(
 class Scan:
     """What a console has shown so far; it is fed in pieces, as they come.
 
-    `splats` are all reports, `marks` the agent's lines, `tail` the last lines. The
-    kind called `without` is left out, to see what that would miss.
+    `splats` are all reports but those that are allowed, `reports` is the number of all;
+    `marks` are the agent's lines, `tail` the last lines. The kind called `without` is
+    left out, to see what that would miss.
     """
 
     def __init__(self, without: str = "") -> None:
         self.splats: list[Splat] = []
+        self.reports = 0
         self.marks: list[str] = []
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._partial = ""
@@ -167,9 +169,10 @@ class Scan:
         kind = next(kind for kind in self._kinds if group == f"k{kind.rank}")
         headline = match[group]
         # Before the kernel's banner only QEMU and vng print, and vng warns, too.
-        if (not self._booted and kind.rank) or self._allowed.fullmatch(headline):
+        if not self._booted and kind.rank:
             return None
-        return Splat(kind, headline)
+        self.reports += 1
+        return None if self._allowed.fullmatch(headline) else Splat(kind, headline)
 
     @property
     def worst(self) -> Splat | None:

@@ -56,12 +56,12 @@ def guests_that_fit(options: Options, accel: Accel) -> int:
 class Workers:
     """The plugin for the process that has workers: what they are given, what they told.
 
-    `told` has an entry for each that has ended.
+    `told` has an entry for each that has ended, by its name.
     """
 
     def __init__(self, folder: Path, prepared: Prepared, accel: Accel) -> None:
         self._share = folder, prepared, accel
-        self.told: list[Told] = []
+        self.told: dict[str, Told] = {}
 
     def pytest_configure_node(self, node: Any) -> None:
         """A worker is about to start."""
@@ -70,9 +70,16 @@ class Workers:
         )
 
     def pytest_testnodedown(self, node: Any) -> None:
-        """A worker has ended; one that crashed says nothing."""
+        """A worker has ended. What one that crashed knew of its guest is lost."""
+        name = node.gateway.id
         if told := getattr(node, "workeroutput", {}).get("told"):
-            self.told.append(pickle.loads(told))
+            self.told[name] = pickle.loads(told)
+        else:
+            error = HarnessError(
+                f"worker {name} ended without saying what became of its guest",
+                hint=f"see {self._share[0]}/console-{name}*.log",
+            )
+            self.told.setdefault(name, Told("", {}, error))
 
 
 def share_of(config: Any) -> Share | None:

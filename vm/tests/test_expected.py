@@ -9,7 +9,8 @@ import pytest
 
 from vm.errors import HarnessError
 from vm.expected import as_expected, load_needs, patches_needed
-from vm.results import TestResult
+from vm.guest import Result
+from vm.results import TestResult, judge
 from vm.tests.project import ROOT, Project
 
 NO_HOOK = (
@@ -41,6 +42,28 @@ def test_as_expected(
 ) -> None:
     after = as_expected(before, needed, applied)
     assert (after.outcome, after.reason) == (outcome, reason)
+
+
+@pytest.mark.parametrize(
+    ("end", "checked"),
+    [
+        ("Test failed", True),
+        ("Test terminated by assertion", True),
+        ("Test terminated by timeout", False),
+        ("Test terminated unexpectedly by signal 11", False),
+    ],
+)
+@pytest.mark.parametrize("check", ["t.c:7:t:Expected 0 (0) == put() (-3)", "t.c:7:t:x"])
+def test_failed_by_a_check_of_its_own(end: str, checked: bool, check: str) -> None:
+    lines = ["TAP version 13", "1..1", "#  RUN           f.t ...", f"# {check}"]
+    output = "\n".join(
+        [*lines, f"# t: {end}", "#          FAIL  f.t", "not ok 1 f.t", ""]
+    )
+    judged = judge("p", "f.t", Result(1, output, 1.0, timed_out=False), [])
+    assert (judged.outcome, judged.reason) == ("failed", end)
+    assert judged.checked == (checked and "Expected" in check)
+    late = judge("p", "f.t", Result(1, output, 1.0, timed_out=True), [])
+    assert not late.checked
 
 
 def test_first_row_counts(tmp_path: Path) -> None:
@@ -121,7 +144,12 @@ def test_each_patch_gives_the_worst_status(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--unpatched", "--upto=1"], ["--each-patch", "--upto=0"]]
+    "words",
+    [
+        ["--unpatched", "--upto=1"],
+        ["--each-patch", "--upto=0"],
+        ["--each-patch", "--junitxml=x"],
+    ],
 )
 def test_exclusive(project: Project, words: list[str]) -> None:
     ended = project.run(*words)

@@ -82,6 +82,23 @@ def test_wrong_name_or_too_late(project: Project, row: str, said: str) -> None:
     assert "1 faults, 1 named wrongly" in ended.output
 
 
+def test_name_that_there_is_not(project: Project) -> None:
+    write_table(project, "passes, passed")
+    ended = project.run("--faults", "--command=passes pases")
+    assert ended.status == 4 and "no fault is called pases\n" in ended.output
+
+
+@pytest.mark.parametrize(
+    "row", ['run = "one"', 'ran = "lkdtm x"', 'run = "lkdtm x"\nqemu = "KILL"', "]"]
+)
+def test_wrong_table(project: Project, row: str) -> None:
+    table = f'[[fault]]\noutcome = "passed"\n{row}\n[unproven]\n'
+    (project.path / "vm" / "faults.toml").write_text(table)
+    ended = project.run("--faults")
+    assert (ended.status, project.vng) == (3, [])
+    assert re.search(r"^error: cannot use \S+faults.toml: ", ended.output, re.M)
+
+
 def test_pattern_that_nothing_proves(project: Project) -> None:
     write_table(project, "passes, passed", proven="oops")
     ended = project.run("--faults")

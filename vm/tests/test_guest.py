@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -201,9 +202,13 @@ def test_lost_at_boot(make: Make, how: str, expected: str) -> None:
 
 def test_slow_boot_and_what_follows(make: Make) -> None:
     """It is the silence that counts, and whoever boots slowly is given more time."""
-    with make("boots slowly", deadline=0.3) as guest:
-        assert guest.boot_seconds > 0.5
+    with make("boots slowly", deadline=2.0) as guest:
+        assert guest.boot_seconds > 2.5
     assert guest._slowness == 1.0
+    begin = time.monotonic()
+    with pytest.raises(GuestError, match="hang: "), make("hangs at boot", deadline=2.0):
+        pass
+    assert 2 < time.monotonic() - begin < 8, "not five times the deadline"
     with make() as guest:
         guest._slowness = 3.0
         result = guest.run(["sleep", "60"], timeout=0.2)
@@ -370,6 +375,20 @@ def test_interrupted_boot(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # What the kernel says
+
+
+def test_allowed_report_taints(make: Make, project: Project) -> None:
+    """The flag that it sets is accounted for; another one is not."""
+    with make() as guest:
+        guest.console.scan._allowed = re.compile("WARNING: known.*")
+        known = "echo 'WARNING: known' >$CONSOLE; "
+        taint = f"echo $((4096 + 512)) >{project.path}/tainted"
+        guest.run(["sh", "-c", known + taint], timeout=60)
+        assert guest.splats == []
+        guest.run(
+            ["sh", "-c", f"echo $((4096 + 640)) >{project.path}/tainted"], timeout=9
+        )
+        assert [splat.kind.outcome for splat in guest.splats] == ["taint"]
 
 
 def test_splats_are_seen_with_the_command(make: Make) -> None:

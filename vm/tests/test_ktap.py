@@ -31,6 +31,7 @@ def output(name: str) -> str:
                     "s.c:12:fails:fd of type 1",
                     "s.c:12:fails:Expected 'abc' == 'abd'.",
                 ),
+                checked=True,
             ),
         ),
         (
@@ -40,6 +41,7 @@ def output(name: str) -> str:
                 "not ok",
                 "Test terminated by assertion",
                 ("s.c:13:asserts:Expected 2 (2) >= self->fd (3)",),
+                checked=True,
             ),
         ),
         ("skips", 0, KtapResult("skip", "no map of type 1 # here", ())),

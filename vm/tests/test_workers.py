@@ -74,7 +74,8 @@ def test_guest_that_does_not_boot(spread: Project) -> None:
     ended = spread.run("-n", "2", how="panics at boot")
     assert ended.status == 7
     assert ended.output.count("guest lost: panic during boot: ") == 1
-    assert "passed" not in ended.output and spread.asked.count("power off") == 0
+    assert not re.search(r"\d passed", ended.output)
+    assert spread.asked.count("power off") == 0
 
 
 def test_kernel_that_does_not_build(spread: Project) -> None:
@@ -84,6 +85,40 @@ def test_kernel_that_does_not_build(spread: Project) -> None:
     assert (ended.status, spread.vng) == (6, [])
     assert ended.output.count("build failed: the kernel does not build") == 1
     assert f"logs:    {spread.logs}" in ended.output
+
+
+def test_worker_that_is_killed(spread: Project) -> None:
+    """Its test has failed, in the files, too; what it knew of its guest is missing."""
+    spread.tests("f.v0.kills f.v1.passes f.v2.passes", "g.a.passes")
+    ended = spread.run("-n", "2")
+    assert ended.status == 3, ended.output
+    assert "1 failed, 3 passed" in ended.output
+    assert re.search(r"^error: worker gw\d ended without saying", ended.output, re.M)
+    assert "not f.v0.kills" in names(spread)
+
+
+def test_worker_that_is_killed_at_the_end(spread: Project) -> None:
+    """No test is lost, but what the kernel said last may be."""
+    ended = spread.run("-n", "2", how="kills at power-off")
+    assert (ended.status, "10 passed" in ended.output) == (3, True), ended.output
+
+
+def test_program_that_lists_no_tests(spread: Project) -> None:
+    spread.tests("f.v0.passes", "")
+    ended = spread.run("-n", "2")
+    assert ended.status == 6
+    assert "two lists no tests" in ended.output
+
+
+def test_first_failure_ends_the_run(spread: Project) -> None:
+    spread.tests(" ".join(f"f.v{n}.fails" for n in range(8)), "g.a.fails")
+    ended = spread.run("-n", "2", "-x")
+    assert ended.status == 1, ended.output
+
+
+def test_debugger_has_one_guest(spread: Project) -> None:
+    ended = spread.run("-n", "2", "--gdb")
+    assert (ended.status, len(spread.vng)) == (0, 1) and "workers" not in ended.output
 
 
 @pytest.mark.parametrize("whole_group", [False, True])

@@ -31,9 +31,11 @@ once) # panics, but not again
         echo "Kernel panic - not syncing: once" > "$CONSOLE"; kill -9 "$VNG"
     } ;;
 panics) echo "Kernel panic - not syncing: no way out" > "$CONSOLE"; kill -9 "$VNG" ;;
+kills) # the harness's process whose child the guest is
+    kill -9 "$(ps -o ppid= -p "$VNG")"; sleep 5 ;;
 interrupts) kill -INT "$(cat "$PROJECT/harness")" ; sleep 5 ;;
 sleeps) sleep 5 ;;
 waits) until [ -e "$PROJECT/guest/go" ]; do sleep 0.05; done ;;
 esac
-sed "s/map.hash.$recorded/$name/" "$data/ktap_$recorded.txt"
+sed "s/map.hash.$recorded/$name/; s/\\b$recorded:/$what:/" "$data/ktap_$recorded.txt"
 exit $status

@@ -163,8 +163,8 @@ def main() -> None:
     if HOW == "vanishes at boot":
         return
     if HOW == "boots slowly":
-        for _ in range(5):
-            time.sleep(0.1)
+        for _ in range(6):
+            time.sleep(0.5)
             say("booting")
     # More than a terminal holds: the guest would stop if nobody read it.
     say(*["console noise"] * 1000)
@@ -199,10 +199,11 @@ def main() -> None:
     agent.run = run
     agent.lines = lines
     agent.KMSG = "/dev/null" if HOW == "no markers" else os.ttyname(1)
-    agent.TAINTED = str(PROJECT / "tainted")
+    found = re.search(r"console-(gw\d+)", WORDS)
+    worker = found[1] if found else ""
+    agent.TAINTED = str(PROJECT / f"tainted{worker}")
     Path(agent.TAINTED).write_text("4096\n")
-    worker = re.search(r"console-(gw\d+)", WORDS)
-    agent.FOLDER = str(PROJECT / "guest" / (worker[1] if worker else ""))
+    agent.FOLDER = str(PROJECT / "guest" / worker)
     agent.open_port = lambda name: {port: channel.fileno()}[name]
     agent.serve_shells = serve_shells
     # For the programs: where the console is, and what to kill to end the guest.
@@ -212,6 +213,8 @@ def main() -> None:
     if requests[-1:] == [b"poweroff"]:
         note("power off")
     note("end of the agent")
+    if HOW == "kills at power-off":
+        os.kill(os.getppid(), signal.SIGKILL)
     if HOW == "panics at power-off":
         panic()
     if HOW == "warns at power-off":
