@@ -128,6 +128,10 @@ class Guest:
         """The worst of it, if any."""
         return self.console.scan.worst
 
+    @property
+    def _dead(self) -> bool:
+        return any(splat.fatal for splat in self.splats)
+
     def __enter__(self) -> Self:
         begin = time.monotonic()
         try:
@@ -256,7 +260,7 @@ class Guest:
     def _wait(self, readable: socket.socket, deadline: float, doing: str) -> None:
         """Wait until there is something to read, or raise what became of the guest."""
         while not select.select([readable], [], [], 0.1)[0]:
-            if self.console.closed() or (self.worst and self.worst.fatal):
+            if self.console.closed() or self._dead:
                 raise self.lost(doing)
             if any(splat.hang for splat in self.splats[self._before :]):
                 # It may recover, but not after the longest limit.
@@ -300,14 +304,14 @@ class Guest:
             channel.sendall(b"poweroff\n")
         if not self.console.closed(POWER_OFF_DEADLINE * self._slowness):
             raise self._lost_hanging("at power-off")
-        if self.worst and self.worst.fatal:
+        if self._dead:
             raise self.lost("at power-off")
 
     def lost(self, doing: str) -> GuestError:
         """The error for a guest that died, from what its console says."""
         # A panic ends QEMU, and with it the console: then all of it is there.
         self.console.closed(_TRACE_GRACE)
-        if (worst := self.worst) and worst.fatal:
+        if (worst := self.worst) and self._dead:
             return self._lost(f"{worst.kind.outcome} {doing}: {worst.headline}")
         self.vanished = True
         return self._lost(f"vanished: QEMU ended {doing}")

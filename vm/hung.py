@@ -98,6 +98,8 @@ def _sysrq(monitor: Monitor, path: str, console: Console) -> bool:
                     console.show(data.decode(errors="replace"))
                     answered = True
                     serial.settimeout(_QUIET)
+            if not answered:
+                break
     return answered
 
 

@@ -222,6 +222,8 @@ class Run:
             command = ["env", f"STRESS_SECONDS={self.stress:.3f}", *command]
         try:
             self.copy(program)
+            if guest is not self._guest:
+                guest, before = self.guest(), 0
             done = guest.run(command, timeout=TEST_TIMEOUT + (self.stress or 0))
         except GuestError as error:
             if guest.alive:
@@ -245,11 +247,24 @@ class Run:
         return result
 
     def copy(self, program: str) -> None:
-        """Copy a test program into the guest, unless it has it. Raises GuestError."""
+        """Copy a test program into the guest, unless it has it. Raises GuestError.
+
+        A guest that earlier tests left without room for it is replaced.
+        """
         assert self.prepared is not None
-        if program not in self._copied:
-            self.guest().copy([self.prepared.programs.folder / program])
-            self._copied.add(program)
+        if program in self._copied:
+            return
+        file = self.prepared.programs.folder / program
+        guest, used = self.guest(), bool(self._copied)
+        try:
+            guest.copy([file])
+        except GuestError as error:
+            if not used or not guest.alive:
+                raise
+            self.terminal.say(f"{error.what}: {error.detail.strip()}; a fresh guest")
+            self.drop_guest()
+            self.guest().copy([file])
+        self._copied.add(program)
 
     def _decoded(self, splat: Splat) -> list[str]:
         assert self.prepared is not None

@@ -228,6 +228,15 @@ def test_programs_that_cannot_be_copied(project: Project) -> None:
     assert lost in ended.output
 
 
+def test_guest_without_room(project: Project) -> None:
+    """What an earlier test filled does not keep later ones from running."""
+    project.tests("f.hash.fills", "f.array.passes")
+    ended = project.run()
+    assert (ended.status, "2 passed" in ended.output) == (0, True), ended.output
+    assert "copying two into the guest failed: " in ended.output
+    assert len(project.vng) == 2 and project.ran[-1] == "power off"
+
+
 # Interrupts
 
 

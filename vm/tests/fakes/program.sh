@@ -23,6 +23,7 @@ splats) # with a trace that can be decoded
     for line in "WARNING: at map.c" " map+0x1/0x2" "BUG: sleeping function"; do
         echo "$line" > "$CONSOLE"
     done ;;
+fills) ln -s /dev/full "$PROJECT/guest/two" ;;
 taints) echo $((4096 + 512)) > "$PROJECT/tainted" ;;
 accounts) echo "# update: issued ${STRESS_SECONDS%.*}1 fired 7 missed 1 difference -2" ;;
 once) # panics, but not again

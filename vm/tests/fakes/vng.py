@@ -204,6 +204,7 @@ def main() -> None:
     agent.TAINTED = str(PROJECT / f"tainted{worker}")
     Path(agent.TAINTED).write_text("4096\n")
     agent.FOLDER = str(PROJECT / "guest" / worker)
+    (PROJECT / "guest" / worker / "two").unlink(missing_ok=True)
     agent.open_port = lambda name: {port: channel.fileno()}[name]
     agent.serve_shells = serve_shells
     # For the programs: where the console is, and what to kill to end the guest.
