@@ -28,17 +28,11 @@ def shell(run: Run) -> int:
 
     Raises HarnessError.
     """
-    try:
+    with run.closing():
         guest = run.boot()
         status = connect(_shells(run.logs.folder())[0], run.options.command)
         if status is None:
             raise guest.lost("during --shell")
-    except BaseException:
-        run.close(orderly=False)
-        raise
-    run.close()
-    if run.error is not None:
-        raise run.error
     return status
 
 

@@ -106,7 +106,7 @@ def faults(run: Run, chosen: Sequence[str]) -> int:
         )
     console = Console(emoji=False)
     found: list[Found] = []
-    try:
+    with run.closing():
         run.prepare(run.options.upto, ["faults"])
         for row in rows:
             found.append(_fire(run, row))
@@ -115,12 +115,6 @@ def faults(run: Run, chosen: Sequence[str]) -> int:
                 f"{row}: {found[-1].named} after {found[-1].seconds:.0f} s{word}"
             )
             _save(found, run.logs.folder() / "faults.json")
-    except BaseException:
-        run.close(orderly=False)
-        raise
-    run.close()
-    if run.error is not None:
-        raise run.error
     needed = proofs(found)
     # Some of the faults need not need all patterns.
     reasons = {} if chosen else unproven

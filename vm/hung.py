@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from vm.console import Console
 from vm.errors import HarnessError
+from vm.ports import LISTEN
 from vm.process import output_of
 from vm.terminal import Log
 
@@ -21,7 +22,6 @@ _ANSWER = 5.0  # seconds for QEMU to answer, and for the kernel to begin printin
 _QUIET = 0.5  # seconds without output until a SysRq is taken for done
 _SYSRQ_LIMIT = 10.0  # seconds for each, however much it prints
 _GDB_LIMIT = 30  # seconds; it reads all symbols
-_LISTEN = "server=on,wait=off"
 
 
 class Monitor:
@@ -68,7 +68,7 @@ def state_of(
     try:
         with Monitor(f"{sockets}.monitor") as monitor:
             answered = _sysrq(monitor, f"{sockets}.sysrq", console)
-            server = f"gdbserver unix:{sockets}.gdb,{_LISTEN}"
+            server = f"gdbserver unix:{sockets}.gdb,{LISTEN}"
             monitor.run("human-monitor-command", **{"command-line": server})
     except (OSError, ValueError) as reason:
         return [f"no backtraces: QEMU's monitor does not answer: {reason}"]

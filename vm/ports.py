@@ -4,6 +4,7 @@ from __future__ import annotations
 
 PORT = "bpf.map.tracing"
 SHELL_PORT = "bpf.map.tracing.shell"
+LISTEN = "server=on,wait=off"  # of a socket that QEMU makes
 SOCKETS = ("shell", "monitor", "sysrq", "gdb")  # how the paths of QEMU's sockets end
 
 
@@ -15,9 +16,8 @@ def qemu_options(name: str, sockets: str) -> list[str]:
     words = ["-device", "virtio-serial-pci,id=tests"]
     words += _port_options("agent", PORT, f"path={name},abstract=on,server=off")
     if sockets:
-        listen = "server=on,wait=off"
-        words += _port_options("shell", SHELL_PORT, f"path={sockets}.shell,{listen}")
-        monitor = f"socket,id=monitor,path={sockets}.monitor,{listen}"
+        words += _port_options("shell", SHELL_PORT, f"path={sockets}.shell,{LISTEN}")
+        monitor = f"socket,id=monitor,path={sockets}.monitor,{LISTEN}"
         words += ["-chardev", monitor, "-mon", "chardev=monitor,mode=control"]
     return words
 

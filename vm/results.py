@@ -66,9 +66,8 @@ def judge(
         worst = min(splats, key=lambda splat: splat.kind.rank)
         outcome, reason = "failed", str(worst)
         for splat in splats:
-            if (
-                splat.trace and splat.trace[0] not in notes
-            ):  # the trace of another one has it
+            # The trace of another one may have it.
+            if splat.trace and splat.trace[0] not in notes:
                 notes += ("", *splat.trace)
     return TestResult(
         *(program, name, outcome, reason, notes, result.seconds, result.output),

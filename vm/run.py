@@ -328,6 +328,18 @@ class Run:
                     draw(timeline, self.logs.folder(), name)
         self.logs.close(failed=self.error is not None)
 
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Close the run after a block, and raise what went wrong until then."""
+        try:
+            yield
+        except BaseException:
+            self.close(orderly=False)
+            raise
+        self.close()
+        if self.error is not None:
+            raise self.error
+
     def told(self) -> Told:
         """What a worker tells of its guests."""
         return Told(

@@ -194,17 +194,6 @@ def test_too_many_lost_guests(project: Project) -> None:
     ]
 
 
-def test_results_are_written_as_tests_end(project: Project) -> None:
-    """A harness that is killed leaves those that there are."""
-    project.tests("f.hash.passes f.hash.waits")
-    project.set("")
-    process = project.start()
-    project.wait_for("one f.hash.waits")
-    process.kill()
-    process.communicate(timeout=90)
-    assert "ok 1 f.hash.passes" in project.ktap
-
-
 @pytest.mark.parametrize(
     ("how", "text"),
     [
