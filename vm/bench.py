@@ -60,14 +60,10 @@ def bench(run: Run, against: Path | None) -> int:
     console = Console(emoji=False)
     base = run.options.base
     old = load(against, base) if against else None
-    try:
+    with run.closing():
         results = measure_both(run)
         save(results, run.logs.folder() / "bench.json")
         status = show(results, old, run.logs.folder(), console)
-    except BaseException:
-        run.close(orderly=False)
-        raise
-    run.close()
     for line in run.summary():
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     return status
