@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import IO
 
 from vm.archives import Record, keep
 from vm.cache import sha256_file
+from vm.tests.forks import Forked
 from vm.tools import HARNESS, KERNEL, WELCOME
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,22 +82,28 @@ class Project:
         stdout: int | IO[str] = subprocess.PIPE,
         environment: Mapping[str, str] | None = None,
         program: Sequence[str] = (),
-    ) -> subprocess.Popen[str]:
+    ) -> subprocess.Popen[str] | Forked:
         """Start run_tests.py's second half, or another `program`."""
         (self.path / "asked").write_text("")
-        main = [sys.executable, "-I", str(self.path / "vm" / "__main__.py")]
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
         path = f"{self.path / 'bin'}:{os.environ['PATH']}"
         quick = {} if self.plugins else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        process: subprocess.Popen[str] = subprocess.Popen(
-            [*(program or main), f"--cache={self.cache}", *arguments],
-            cwd=self.path,
-            env={**kept, **quick, "PATH": path, **(environment or {})},
-            stdin=subprocess.PIPE,
-            stdout=stdout,
-            stderr=subprocess.STDOUT if stdout == subprocess.PIPE else subprocess.PIPE,
-            text=True,
-        )
+        env = {**kept, **quick, "PATH": path, **(environment or {})}
+        words = [f"--cache={self.cache}", *arguments]
+        process: subprocess.Popen[str] | Forked
+        if program:
+            process = subprocess.Popen(
+                [*program, *words],
+                cwd=self.path,
+                env=env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        else:
+            argv = [str(self.path / "vm" / "__main__.py"), *words]
+            process = Forked(argv, cwd=self.path, env=env, stdout=stdout)
         (self.path / "harness").write_text(str(process.pid))
         return process
 
