@@ -138,6 +138,7 @@ def _import_for_the_harness() -> None:
     sys.path.insert(0, str(ROOT))
     for name in ("vm.plugin", "pdb", "unittest", *_plugins()):
         importlib.import_module(name)
+    sys.modules["vm.splats"].Scan()  # re keeps the patterns that it has compiled
     sys.path.pop(0)
     for name in [name for name in sys.modules if name.partition(".")[0] == "vm"]:
         del sys.modules[name]
