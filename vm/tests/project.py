@@ -62,9 +62,7 @@ class Project:
 
     def copy(self, path: Path) -> Project:
         """The same project in another folder."""
-        shutil.copytree(self.path, path, symlinks=True)
-        for name in ("tools.py", "kvm.py"):
-            _edit(path / "vm" / name, str(self.path), str(path))
+        shutil.copytree(self.path, path, symlinks=True, copy_function=_copy)
         return Project(path)
 
     def set(self, how: str) -> None:
@@ -178,8 +176,11 @@ def make_project(path: Path) -> Project:
     shutil.copytree(FAKES, path / "fakes")
     shutil.copytree(Path(__file__).with_name("data"), path / "data")
     # What is outside the project: headers, and the device.
-    _edit(path / "vm" / "tools.py", 'Path("/usr/include"', f'Path("{path}/include"')
-    _edit(path / "vm" / "kvm.py", 'Path("/dev/kvm")', f'Path("{path}/kvm")')
+    here = "Path(__file__).parents[1]"
+    _edit(
+        path / "vm" / "tools.py", 'Path("/usr/include"', f'Path(f"{{{here}}}/include"'
+    )
+    _edit(path / "vm" / "kvm.py", 'Path("/dev/kvm")', f'{here} / "kvm"')
     for tool in (*HARNESS, *KERNEL, *WELCOME):
         if tool.name.startswith("/"):
             header = path / "include" / tool.name[1:]
@@ -207,6 +208,14 @@ def make_project(path: Path) -> Project:
     project.set("")
     _fill_cache(path)
     return project
+
+
+def _copy(source: str, target: str) -> None:
+    """Python replaces its compiled modules; all others may be edited."""
+    if source.endswith(".pyc"):
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
 
 
 def _edit(file: Path, old: str, new: str) -> None:

@@ -7,13 +7,11 @@ what goes wrong, `asked` gets the command line and what the agent was asked for.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
 import signal
 import socket
-import subprocess
 import sys
 import termios
 import threading
@@ -21,7 +19,6 @@ import time
 import tty
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 HOW = (PROJECT / "how").read_text()
@@ -70,6 +67,8 @@ def serve_monitor() -> None:
 
     def serve(listener: socket.socket) -> None:
         connection, _ = listener.accept()
+        import json
+
         with connection, connection.makefile("rw") as lines:
             lines.write('{"QMP": {}}\n')
             lines.flush()
@@ -88,7 +87,7 @@ def serve_monitor() -> None:
     threading.Thread(target=serve, args=[listen("monitor")], daemon=True).start()
 
 
-def serve_sysrq(arguments: dict[str, Any]) -> None:
+def serve_sysrq(arguments) -> None:  # type: ignore[no-untyped-def]
     """From now on the console is a socket."""
     assert arguments["id"] == "console"
     listener = socket.socket(socket.AF_UNIX)
@@ -114,6 +113,8 @@ def serve_shells(port_name: str) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGHUP])
         while True:
             connection, _ = listener.accept()
+            import subprocess
+
             program = PROJECT / "vm" / "guest_shell.py"
             with connection:
                 number = connection.fileno()
@@ -144,6 +145,8 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if HOW == "has children":
+        import subprocess
+
         subprocess.Popen(["sleep", "600"], process_group=0)
         subprocess.Popen(["sh", "-c", "trap '' TERM HUP; sleep 600; true"])
     say("WARNING: vng itself warns of something", "Linux version 7.3.4")
@@ -167,7 +170,7 @@ def main() -> None:
             time.sleep(0.5)
             say("booting")
     # More than a terminal holds: the guest would stop if nobody read it.
-    say(*["console noise"] * 1000)
+    say("\n".join(["console noise"] * 1000))
     name = re.search(r"id=agent,path=([^,]+),abstract=on", WORDS)
     assert name is not None
     channel = socket.socket(socket.AF_UNIX)
