@@ -1,0 +1,162 @@
+"""Whole runs that cannot go on, or only in another guest."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from vm.tests.project import Project
+
+LOST = "guest lost: panic during `"
+
+
+# Before a guest boots
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        ("no build", "build failed: the kernel does not build: map.c:3: error: no\n"),
+        ("no selftests", "build failed: the selftests do not build (exit status 2)\n"),
+        ("lost option", "CONFIG_NR_CPUS: base.config wants 8, got n\n"),
+    ],
+)
+def test_build_that_fails(project: Project, how: str, text: str) -> None:
+    # As after an edit: otherwise the template's kernel would do.
+    fragment = project.path / "kconfig" / "base.config"
+    fragment.write_text(fragment.read_text() + "# edited\n")
+    ended = project.run(how=how)
+    assert (ended.status, project.vng) == (6, [])
+    assert ended.output.count(text) == 1
+    assert f"logs:    {project.logs}\n" in ended.output or "logs: " in ended.output
+    assert (project.logs / "build.log").exists()
+
+
+def test_program_that_lists_no_tests(project: Project) -> None:
+    project.tests("")
+    ended = project.run()
+    assert ended.status == 6
+    assert ended.output.count("one lists no tests\ncommand: ") == 1
+
+
+def test_program_that_crashes_instead_of_listing_its_tests(project: Project) -> None:
+    program = project.path / "fakes" / "program.sh"
+    program.write_text(program.read_text().replace("exit 4", "exit 1"))
+    ended = project.run()
+    assert ended.status == 6
+    assert "/one does not list its tests" in ended.output
+
+
+def test_missing_header(project: Project) -> None:
+    header = next(file for file in project.path.glob("include/**/*") if file.is_file())
+    header.unlink()
+    ended = project.run()
+    assert (ended.status, project.vng) == (4, [])
+    assert "usage error: not installed: " in ended.output
+    assert str(header.relative_to(project.path / "include")) in ended.output
+
+
+def test_patches_are_those_of_the_base(project: Project) -> None:
+    file = project.path / "patches" / "bases.toml"
+    row = file.read_text().partition('["7.3"]')[2]
+    file.write_text(f'{file.read_text()}\n["9.9"]{row}')
+    ended = project.run("--base", "9.9")
+    assert ended.status == 4, ended.output
+    assert f"{project.path}/patches/9.9" in ended.output
+
+
+def test_tree_of_another_kernel(project: Project) -> None:
+    """Whether it is right depends on the base that was chosen."""
+    file = project.path / "patches" / "bases.toml"
+    row = file.read_text().partition('["7.3"]')[2]
+    file.write_text(f'{file.read_text()}\n["9.9"]{row}')
+    (project.path / "patches" / "7.3").rename(project.path / "patches" / "9.9")
+    tree = project.path / "linux-7.3.4"
+    ended = project.run("--base", "9.9", "--kernel-tree", str(tree))
+    assert (ended.status, project.vng) == (4, [])
+    assert f"{tree} is Linux 7.3.4; the patches are for 9.9\n" in ended.output
+
+
+# Lost guests
+
+
+def test_lost_guest(project: Project) -> None:
+    """The run goes on in a fresh one, but its verdict stays."""
+    project.tests("f.hash.passes f.hash.panics f.array.passes")
+    ended = project.run()
+    assert ended.status == 7
+    assert ended.output.count(LOST) == 1
+    assert "not syncing: no way out (again when run alone: failed)\n" in ended.output
+    assert "1 failed, 3 passed" in ended.output
+    assert project.ran == [
+        *("one f.hash.passes", "one f.hash.panics", "one f.hash.panics"),
+        *("one f.array.passes", "two f.percpu.passes", "power off"),
+    ]
+    (bad,) = [line for line in project.ktap if line.startswith("not ok 2 ")]
+    assert bad == "not ok 2 f.hash.panics"
+    suite = ET.parse(project.logs / "junit.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
+
+
+def test_guest_lost_once(project: Project) -> None:
+    project.tests("f.hash.once")
+    ended = project.run()
+    assert ended.status == 7
+    assert "1 failed, 1 passed" in ended.output
+    assert "not syncing: once (not again when run alone: passed)\n" in ended.output
+    ran = ["one f.hash.once", "one f.hash.once", "two f.percpu.passes", "power off"]
+    assert project.ran == ran, "the guest of the second try is good for the rest"
+
+
+def test_too_many_lost_guests(project: Project) -> None:
+    file = project.path / "vm" / "run.py"
+    text = file.read_text()
+    assert "SPOILT_GUESTS = 10" in text
+    file.write_text(text.replace("SPOILT_GUESTS = 10", "SPOILT_GUESTS = 2"))
+    project.tests("f.a.panics f.b.panics f.c.panics")
+    ended = project.run()
+    assert ended.status == 7
+    assert ended.output.count("guest lost: 3 guests were lost or reported ") == 1
+    assert project.ran == ["one f.a.panics", "one f.a.panics", "one f.b.panics"]
+    assert [line for line in project.ktap if line.startswith("not ok")] == [
+        *("not ok 1 f.a.panics", "not ok 2 f.b.panics", "not ok 1 one"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        ("panics at boot", "guest lost: panic during boot: Kernel panic - not"),
+        ("vanishes at boot", "guest lost: vanished: QEMU ended during boot\n"),
+        ("panics at power-off", "guest lost: oops at power-off: BUG: kernel NULL"),
+    ],
+)
+def test_guest_lost_before_or_after_the_tests(
+    project: Project, how: str, text: str
+) -> None:
+    ended = project.run(how=how)
+    assert ended.status == 7
+    assert ended.output.count(text) == 1
+
+
+def test_programs_that_cannot_be_copied(project: Project) -> None:
+    ended = project.run(how="no copy")
+    assert ended.status == 7
+    lost = "guest lost: copying one into the guest failed\n    /no/such/file: No such "
+    assert lost in ended.output
+
+
+def test_guest_without_room(project: Project) -> None:
+    """What an earlier test filled does not keep later ones from running."""
+    project.tests("f.hash.fills", "f.array.passes")
+    ended = project.run()
+    assert (ended.status, "2 passed" in ended.output) == (0, True), ended.output
+    assert "copying two into the guest failed: " in ended.output
+    assert len(project.vng) == 2 and project.ran[-1] == "power off"
+
+
+def test_late_splat_fails_a_shell(project: Project) -> None:
+    ended = project.run("--shell", "--command=true", how="warns at power-off")
+    assert ended.status == 7
+    assert ended.output.count("the kernel complained outside a test") == 1

@@ -1,0 +1,80 @@
+"""Whole runs whose output or results cannot be written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+
+import pytest
+
+from vm.tests.project import Project
+
+# Output
+
+
+@pytest.mark.parametrize("words", [[], ["--version"], ["--collect-only", "-q"]])
+def test_full_disk_behind_stdout(project: Project, words: list[str]) -> None:
+    """Also if only the last flush finds out."""
+    project.set("")
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        process = project.start(*words, stdout=full)
+        _, errors = process.communicate(timeout=90)
+    assert process.returncode == 3
+    message = "error: cannot write to stdout: No space left on device\nnext:    "
+    assert errors.count(message) == 1 and "Traceback" not in errors
+
+
+def test_pipe_that_nobody_reads(project: Project) -> None:
+    project.set("")
+    read, write = os.pipe()
+    process = project.start(stdout=write)
+    os.close(write)
+    os.close(read)
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 3
+    assert "cannot write to stdout: Broken pipe\n" in errors
+    assert "Traceback" not in errors and "Exception ignored" not in errors
+
+
+# Results
+
+
+def test_folder_of_logs_that_is_gone(project: Project) -> None:
+    project.tests("f.hash.waits f.hash.passes")
+    project.set("")
+    process = project.start()
+    project.wait_for("one f.hash.waits")
+    logs = project.logs
+    shutil.rmtree(logs)
+    (project.path / "guest" / "go").touch()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, output
+    assert "3 passed" in output and "Traceback" not in output
+    missing = f"error: cannot write {logs}/results.ktap: No such file or directory\n"
+    assert output.count(missing) == 1
+
+
+def test_full_disk(project: Project) -> None:
+    """Here a limit on the size of files; the guest is watched all the same."""
+    project.tests("f.hash.passes f.hash.splats")
+    project.set("")
+    script = 'ulimit -f 24; exec "$@"'  # of 512 bytes
+    main = [sys.executable, "-I", str(project.path / "vm" / "__main__.py")]
+    process = project.start(program=["sh", "-c", script, "sh", *main])
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, output
+    assert "1 failed, 2 passed" in output and "Traceback" not in output
+    missing = f"error: cannot write {project.logs}/console.log: File too large\n"
+    assert output.count(missing) == 1
+    assert "not ok 2 f.hash.splats" in project.ktap
+
+
+def test_full_disk_before_the_boot(project: Project) -> None:
+    folder = next((project.cache / "trees").iterdir())
+    shutil.rmtree(folder)
+    folder.symlink_to("/dev/full")
+    ended = project.run()
+    assert (ended.status, project.vng) == (3, [])
+    assert re.search(r"^error: \S+: .*\nnext:    a run needs 8 GB", ended.output, re.M)
