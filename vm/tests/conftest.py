@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from vm import guest as module
+from vm import machine
+from vm.guest import Guest
+from vm.machine import Machine
 from vm.terminal import Log, Terminal
 from vm.tests.project import Project, make_project
 
@@ -61,6 +68,53 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def project(template: Project, tmp_path: Path) -> Project:
     """A project of the test's own; see project.py."""
     return template.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def make(
+    project: Project, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Guest]:
+    """Makes a guest that behaves in the given way, given up `soon` if it hangs."""
+    monkeypatch.setattr(machine, "VNG", project.path / "vm" / "vng.py")
+    monkeypatch.setattr("vm.process._TERM_GRACE", 0.4)
+
+    def call(
+        how: str = "", deadline: float = 60.0, *, soon: bool = False, sockets: str = ""
+    ) -> Guest:
+        project.set(how)
+        (project.path / "asked").touch()
+        if soon:
+            for name in ("ANSWER_MARGIN", "POWER_OFF_DEADLINE", "CONSOLE_DEADLINE"):
+                monkeypatch.setattr(module, name, 0.5)
+        return Guest(
+            *(Machine(), Path("/boot/bzImage"), log),
+            boot_deadline=deadline,
+            sockets=sockets,
+            vmlinux=Path("vmlinux"),
+        )
+
+    return call
+
+
+Make = Callable[..., Guest]
+
+
+def with_marker(marker: str) -> list[int]:
+    """The living processes that have the marker in their command line."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if marker.encode() in file.read_bytes().replace(b"\0", b" "):
+                found.append(int(file.parent.name))
+    return found
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    """Fail if the condition does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def executable(file: Path, text: str) -> None:

@@ -1,81 +1,29 @@
-"""The guest's driver and the real agent, under a fake vng: each way to lose a guest."""
+"""The guest's driver and the real agent, under a fake vng."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shlex
-import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from vm import guest as module
-from vm import hung, machine
 from vm.errors import GuestError
 from vm.guest import AGENT, OUTPUT_LIMIT, Guest
 from vm.machine import Accel, Machine
 from vm.ports import PORT
-from vm.process import session_members
 from vm.terminal import Log
+from vm.tests.conftest import Make, with_marker
 from vm.tests.project import Project
 
 IMAGE = Path("/boot/bzImage")
-
-
-@pytest.fixture
-def make(
-    project: Project, log: Log, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Guest]:
-    """Makes a guest that behaves in the given way, given up `soon` if it hangs."""
-    monkeypatch.setattr(machine, "VNG", project.path / "vm" / "vng.py")
-    monkeypatch.setattr("vm.process._TERM_GRACE", 0.4)
-
-    def call(
-        how: str = "", deadline: float = 60.0, *, soon: bool = False, sockets: str = ""
-    ) -> Guest:
-        project.set(how)
-        (project.path / "asked").touch()
-        if soon:
-            for name in ("ANSWER_MARGIN", "POWER_OFF_DEADLINE", "CONSOLE_DEADLINE"):
-                monkeypatch.setattr(module, name, 0.5)
-        return Guest(
-            *(Machine(), IMAGE, log),
-            boot_deadline=deadline,
-            sockets=sockets,
-            vmlinux=Path("vmlinux"),
-        )
-
-    return call
-
-
-Make = Callable[..., Guest]
-
-
-def with_marker(marker: str) -> list[int]:
-    """The living processes that have the marker in their command line."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if marker.encode() in file.read_bytes().replace(b"\0", b" "):
-                found.append(int(file.parent.name))
-    return found
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    """Fail if the condition does not come true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 # Commands
@@ -177,203 +125,6 @@ def test_copy_that_takes_too_long(
         guest.copy([fifo])
 
 
-# Lost guests
-
-
-@pytest.mark.parametrize(
-    ("how", "expected"),
-    [
-        ("panics at boot", "panic during boot: Kernel panic - not syncing: VFS"),
-        ("KVM internal error", "KVM internal error during boot"),
-        ("hangs at boot", "hang: the guest does not respond during boot"),
-        ("vanishes at boot", "vanished: QEMU ended during boot"),
-    ],
-)
-def test_lost_at_boot(make: Make, how: str, expected: str) -> None:
-    guest, begin = make(how, deadline=0.7), time.monotonic()
-    with pytest.raises(GuestError, match=expected) as error, guest:
-        pass
-    assert time.monotonic() - begin < module.BOOT_DEADLINE / 2
-    assert not with_marker(guest._name)
-    assert error.value.command == guest.command
-    assert "Linux version" in error.value.detail
-    assert str(guest.console.log) in error.value.hint
-
-
-def test_slow_boot_and_what_follows(make: Make) -> None:
-    """It is the silence that counts, and whoever boots slowly is given more time."""
-    with make("boots slowly", deadline=2.0) as guest:
-        assert guest.boot_seconds > 2.5
-    assert guest._slowness == 1.0
-    begin = time.monotonic()
-    with pytest.raises(GuestError, match="hang: "), make("hangs at boot", deadline=2.0):
-        pass
-    assert 2 < time.monotonic() - begin < 8, "not five times the deadline"
-    with make() as guest:
-        guest._slowness = 3.0
-        result = guest.run(["sleep", "60"], timeout=0.2)
-        assert result.timed_out and 0.6 <= result.seconds < 3
-
-
-OOPS = "echo 'BUG: kernel NULL pointer dereference, address: 0' >$CONSOLE; sleep 0.2; "
-TRACE = "echo 'Kernel panic - not syncing: Fatal exception' >$CONSOLE; kill -9 $VNG"
-
-
-@pytest.mark.parametrize(
-    ("script", "expected"),
-    [
-        (OOPS + TRACE, "oops during `sh .*`: BUG: kernel NULL pointer dereference"),
-        ("kill -9 $VNG; sleep 5", "vanished: QEMU ended during `sh "),
-        ("kill -STOP $VNG; sleep 5", "hang: the guest does not respond during `sh "),
-    ],
-)
-def test_lost_in_a_command(make: Make, script: str, expected: str) -> None:
-    with pytest.raises(GuestError, match=expected) as error, make(soon=True) as guest:
-        guest.run(["sh", "-c", script], timeout=0.5)
-    assert not with_marker(guest._name)
-    if TRACE in script:
-        assert "not syncing: Fatal exception" in error.value.detail
-    with pytest.raises(GuestError, match="gone before"):
-        guest.run(["echo"], timeout=1)
-
-
-def test_hang_that_the_kernel_reports(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not after the limit of the longest test; but what has recovered is forgotten."""
-    stall = "echo 'watchdog: BUG: soft lockup - CPU#0 stuck for 22s!' >$CONSOLE; "
-    begin = time.monotonic()
-    with (
-        pytest.raises(GuestError, match=r"soft lockup during `sh .*: watchdog: BUG: s"),
-        make() as guest,
-    ):
-        monkeypatch.setattr(module, "HANG_GRACE", 0.5)
-        assert guest.run(["sh", "-c", stall], timeout=600).status == 0
-        assert guest.run(["sleep", "1"], timeout=600).status == 0
-        guest.run(["sh", "-c", stall + "sleep 600"], timeout=600)
-    assert time.monotonic() - begin < 60
-
-
-@pytest.mark.parametrize(
-    ("how", "state"),
-    [
-        ("", []),
-        ("ignores SysRq", ["the console does not answer SysRq: interrupts may be off"]),
-    ],
-)
-def test_state_of_a_guest_that_hangs(
-    make: Make, project: Project, monkeypatch: pytest.MonkeyPatch, how: str,
-    state: list[str],
-) -> None:  # fmt: skip
-    monkeypatch.setenv("PATH", f"{project.path / 'bin'}:{os.environ['PATH']}")
-    monkeypatch.setattr(hung, "_ANSWER", 0.5)
-    monkeypatch.setattr(hung, "_QUIET", 0.1)
-    sockets = f"{project.path}/x"
-    guest = make(how, soon=True, sockets=sockets)
-    with pytest.raises(GuestError, match="hang: ") as error, guest:
-        guest.run(["hang"], timeout=0)
-    assert "sysrq" not in error.value.detail, "the console as it was"
-    *said, thread, frame = guest.state
-    assert (said, thread) == (state, "Thread 1 (CPU#0 [running])")
-    assert f"target remote {sockets}.gdb " in frame and frame.endswith(" vmlinux")
-    asked = [json.loads(line[8:]) for line in project.asked if "monitor " in line[:8]]
-    keys = "w" if how else "wldt"  # the others would not be answered either
-    assert [request["execute"] for request in asked] == [
-        *("qmp_capabilities", "chardev-change", *["chardev-send-break"] * len(keys)),
-        "human-monitor-command",
-    ]
-    pressed = [line[-1] for line in project.asked if line.startswith("sysrq ")]
-    assert pressed == [*keys]
-    server = f"gdbserver unix:{sockets}.gdb,server=on,wait=off"
-    assert asked[-1]["arguments"] == {"command-line": server}
-    log = guest.console.log.read_text()
-    assert log.count("sysrq: Show\nState\n") == (4 if how == "" else 0)
-
-
-@pytest.mark.parametrize(
-    ("how", "command", "reason"),
-    [
-        ("no gdb server", ["hang"], "human-monitor-command: no such command"),
-        ("", ["sh", "-c", "kill -STOP $VNG; sleep 600"], "timed out"),
-    ],
-)
-def test_state_of_a_guest_that_cannot_be_had(
-    make: Make, project: Project, monkeypatch: pytest.MonkeyPatch, how: str,
-    command: list[str], reason: str,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(hung, "_ANSWER", 0.5)
-    guest = make(how, soon=True, sockets=f"{project.path}/x")
-    with pytest.raises(GuestError, match="hang: "), guest:
-        guest.run(command, timeout=2)
-    assert guest.state == [f"no backtraces: QEMU's monitor does not answer: {reason}"]
-
-
-def test_silent_guest(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not after the limit of the longest test; one that lives says so all the time."""
-    stop = "kill -STOP $VNG; sleep 60"
-    begin = time.monotonic()
-    with (
-        pytest.raises(GuestError, match="hang: the guest does not respond during `sh"),
-        make() as guest,
-    ):
-        monkeypatch.setattr(module, "SILENCE", 1.0)
-        assert guest.run(["sleep", "2"], timeout=600).status == 0
-        guest.run(["sh", "-c", stop], timeout=600)
-    assert time.monotonic() - begin < 60
-
-
-def test_process_that_cannot_be_killed(make: Make) -> None:
-    with (
-        pytest.raises(GuestError, match="unkillable: process 77 does not end during"),
-        make("unkillable") as guest,
-    ):
-        guest.run(["true"], timeout=60)
-
-
-def test_corrupt_answer(make: Make) -> None:
-    with (
-        pytest.raises(GuestError, match=r"the agent answered .*'all'.* during `true`"),
-        make("garbage") as guest,
-    ):
-        guest.run(["true"], timeout=60)
-    assert not with_marker(guest._name)
-
-
-def test_console_that_does_not_show_the_end(make: Make) -> None:
-    """Without the marks nobody knows if the kernel complained."""
-    guest = make("no markers", soon=True)
-    with pytest.raises(GuestError, match=r"the console did not show .* during boot"):
-        guest.__enter__()
-    assert not with_marker(guest._name)
-
-
-@pytest.mark.parametrize(
-    ("how", "expected"),
-    [
-        ("panics at power-off", "oops at power-off: BUG"),
-        ("stays", "hang: the guest does not respond at power-off"),
-    ],
-)
-def test_lost_at_power_off(make: Make, how: str, expected: str) -> None:
-    with pytest.raises(GuestError, match=expected), make(how, soon=True) as guest:
-        guest.run(["true"], timeout=60)
-    assert not with_marker(guest._name)
-
-
-def test_interrupted_boot(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while the harness waits for the guest, in a process that lives on."""
-    guest = make("hangs at boot")
-
-    def interrupt(*_: object) -> bool:
-        wait_for(lambda: bool(with_marker(guest._name)), 60)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(guest, "_wait", interrupt)
-    with pytest.raises(KeyboardInterrupt), guest:
-        pass
-    assert not with_marker(guest._name)
-
-
 # What the kernel says
 
 
@@ -401,82 +152,13 @@ def test_splats_are_seen_with_the_command(make: Make) -> None:
     assert guest.splats[0].headline.startswith("WARNING: kernel/bpf/hashtab.c:1")
 
 
-# Nothing survives
-
-
-@pytest.mark.parametrize("how", ["stays", "has children", "ignores SIGTERM"])
-@pytest.mark.parametrize("interrupted", [False, True])
-def test_nothing_is_left(make: Make, log: Log, how: str, interrupted: bool) -> None:
-    """Whatever it takes: children in groups of their own, deaf ones, Ctrl-C."""
-    leader, begin = 0, 0.0
-    with (
-        contextlib.suppress(KeyboardInterrupt, GuestError),
-        make(how, soon=True) as guest,
-    ):
-        leader = guest.console._child.pid  # type: ignore[union-attr]
-        begin = time.monotonic()
-        assert session_members(leader)
-        (log.path.parent / "virtme_ret123").touch()
-        if interrupted:
-            raise KeyboardInterrupt
-    assert time.monotonic() - begin < 60
-    assert session_members(leader) == []
-    assert not list(log.path.parent.glob("virtme_ret*"))
-
-
-@pytest.mark.parametrize(
-    ("sig", "how"),
-    [
-        (signal.SIGKILL, ""),
-        (signal.SIGKILL, "hangs at boot"),
-        (signal.SIGINT, "hangs at boot"),
-        (signal.SIGINT, "has children"),
-    ],
-)
-def test_harness_ends(project: Project, sig: signal.Signals, how: str) -> None:
-    """A harness that is killed or interrupted leaves no guest behind."""
-    project.set(how)
-    image = f"/marker-{os.getpid()}-{sig}-{how.replace(' ', '-')}"
-    program = f"""
-import io, signal, sys
-sys.path.insert(0, {str(project.path)!r})
-from pathlib import Path
-from rich.console import Console
-from vm.guest import AGENT, OUTPUT_LIMIT, Guest
-from vm.machine import Machine
-from vm.terminal import Log, Terminal
-# In the background of a shell it is ignored, and children inherit that.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-terminal = Terminal(Console(file=io.StringIO()))
-log = Log(Path({str(project.path)!r}) / "console", terminal)
-with Guest(Machine(), Path({image!r}), log) as guest:
-    guest.run(["sleep", "600"], timeout=120)
-"""
-    harness = subprocess.Popen(
-        [sys.executable, "-I", "-c", program], stderr=subprocess.DEVNULL
-    )
-    leader = 0
-    try:
-        wait_for(lambda: bool(with_marker(f"--run {image}")), 60)
-        leader = os.getsid(with_marker(f"--run {image}")[0])
-        time.sleep(0.2)
-        harness.send_signal(sig)
-        harness.wait(60)
-        wait_for(lambda: not session_members(leader), 60)
-    finally:
-        harness.kill()
-        harness.wait()
-        for pid in session_members(leader) if leader else ():
-            os.kill(pid, signal.SIGKILL)
+# What starts a guest
 
 
 def test_accel_is_in_the_command(make: Make, log: Log) -> None:
     kvm = Guest(Machine(Accel("kvm", "")), IMAGE, log)
     assert "--disable-kvm" not in kvm.command
     assert "-machine accel=kvm" in kvm.command[-1]
-
-
-# What starts a guest
 
 
 def test_agent_is_in_the_command(make: Make) -> None:

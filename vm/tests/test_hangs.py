@@ -1,0 +1,123 @@
+"""Guests that hang, or are merely slow."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import pytest
+
+from vm import guest as module
+from vm import hung
+from vm.errors import GuestError
+from vm.tests.conftest import Make
+from vm.tests.project import Project
+
+
+def test_slow_boot_and_what_follows(make: Make) -> None:
+    """It is the silence that counts, and whoever boots slowly is given more time."""
+    with make("boots slowly", deadline=2.0) as guest:
+        assert guest.boot_seconds > 2.5
+    assert guest._slowness == 1.0
+    begin = time.monotonic()
+    with pytest.raises(GuestError, match="hang: "), make("hangs at boot", deadline=2.0):
+        pass
+    assert 2 < time.monotonic() - begin < 8, "not five times the deadline"
+    with make() as guest:
+        guest._slowness = 3.0
+        result = guest.run(["sleep", "60"], timeout=0.2)
+        assert result.timed_out and 0.6 <= result.seconds < 3
+
+
+def test_hang_that_the_kernel_reports(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after the limit of the longest test; but what has recovered is forgotten."""
+    stall = "echo 'watchdog: BUG: soft lockup - CPU#0 stuck for 22s!' >$CONSOLE; "
+    begin = time.monotonic()
+    with (
+        pytest.raises(GuestError, match=r"soft lockup during `sh .*: watchdog: BUG: s"),
+        make() as guest,
+    ):
+        monkeypatch.setattr(module, "HANG_GRACE", 0.5)
+        assert guest.run(["sh", "-c", stall], timeout=600).status == 0
+        assert guest.run(["sleep", "1"], timeout=600).status == 0
+        guest.run(["sh", "-c", stall + "sleep 600"], timeout=600)
+    assert time.monotonic() - begin < 60
+
+
+@pytest.mark.parametrize(
+    ("how", "state"),
+    [
+        ("", []),
+        ("ignores SysRq", ["the console does not answer SysRq: interrupts may be off"]),
+    ],
+)
+def test_state_of_a_guest_that_hangs(
+    make: Make, project: Project, monkeypatch: pytest.MonkeyPatch, how: str,
+    state: list[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PATH", f"{project.path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(hung, "_ANSWER", 0.5)
+    monkeypatch.setattr(hung, "_QUIET", 0.1)
+    sockets = f"{project.path}/x"
+    guest = make(how, soon=True, sockets=sockets)
+    with pytest.raises(GuestError, match="hang: ") as error, guest:
+        guest.run(["hang"], timeout=0)
+    assert "sysrq" not in error.value.detail, "the console as it was"
+    *said, thread, frame = guest.state
+    assert (said, thread) == (state, "Thread 1 (CPU#0 [running])")
+    assert f"target remote {sockets}.gdb " in frame and frame.endswith(" vmlinux")
+    asked = [json.loads(line[8:]) for line in project.asked if "monitor " in line[:8]]
+    keys = "w" if how else "wldt"  # the others would not be answered either
+    assert [request["execute"] for request in asked] == [
+        *("qmp_capabilities", "chardev-change", *["chardev-send-break"] * len(keys)),
+        "human-monitor-command",
+    ]
+    pressed = [line[-1] for line in project.asked if line.startswith("sysrq ")]
+    assert pressed == [*keys]
+    server = f"gdbserver unix:{sockets}.gdb,server=on,wait=off"
+    assert asked[-1]["arguments"] == {"command-line": server}
+    log = guest.console.log.read_text()
+    assert log.count("sysrq: Show\nState\n") == (4 if how == "" else 0)
+
+
+@pytest.mark.parametrize(
+    ("how", "command", "reason"),
+    [
+        ("no gdb server", ["hang"], "human-monitor-command: no such command"),
+        ("", ["sh", "-c", "kill -STOP $VNG; sleep 600"], "timed out"),
+    ],
+)
+def test_state_of_a_guest_that_cannot_be_had(
+    make: Make, project: Project, monkeypatch: pytest.MonkeyPatch, how: str,
+    command: list[str], reason: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(hung, "_ANSWER", 0.5)
+    guest = make(how, soon=True, sockets=f"{project.path}/x")
+    with pytest.raises(GuestError, match="hang: "), guest:
+        guest.run(command, timeout=2)
+    assert guest.state == [f"no backtraces: QEMU's monitor does not answer: {reason}"]
+
+
+def test_silent_guest(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not after the limit of the longest test; one that lives says so all the time."""
+    stop = "kill -STOP $VNG; sleep 60"
+    begin = time.monotonic()
+    with (
+        pytest.raises(GuestError, match="hang: the guest does not respond during `sh"),
+        make() as guest,
+    ):
+        monkeypatch.setattr(module, "SILENCE", 1.0)
+        assert guest.run(["sleep", "2"], timeout=600).status == 0
+        guest.run(["sh", "-c", stop], timeout=600)
+    assert time.monotonic() - begin < 60
+
+
+def test_process_that_cannot_be_killed(make: Make) -> None:
+    with (
+        pytest.raises(GuestError, match="unkillable: process 77 does not end during"),
+        make("unkillable") as guest,
+    ):
+        guest.run(["true"], timeout=60)

@@ -1,0 +1,83 @@
+"""Guests that are lost: how each way is named."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from vm import guest as module
+from vm.errors import GuestError
+from vm.tests.conftest import Make, with_marker
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("panics at boot", "panic during boot: Kernel panic - not syncing: VFS"),
+        ("KVM internal error", "KVM internal error during boot"),
+        ("hangs at boot", "hang: the guest does not respond during boot"),
+        ("vanishes at boot", "vanished: QEMU ended during boot"),
+    ],
+)
+def test_lost_at_boot(make: Make, how: str, expected: str) -> None:
+    guest, begin = make(how, deadline=0.7), time.monotonic()
+    with pytest.raises(GuestError, match=expected) as error, guest:
+        pass
+    assert time.monotonic() - begin < module.BOOT_DEADLINE / 2
+    assert not with_marker(guest._name)
+    assert error.value.command == guest.command
+    assert "Linux version" in error.value.detail
+    assert str(guest.console.log) in error.value.hint
+
+
+OOPS = "echo 'BUG: kernel NULL pointer dereference, address: 0' >$CONSOLE; sleep 0.2; "
+TRACE = "echo 'Kernel panic - not syncing: Fatal exception' >$CONSOLE; kill -9 $VNG"
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (OOPS + TRACE, "oops during `sh .*`: BUG: kernel NULL pointer dereference"),
+        ("kill -9 $VNG; sleep 5", "vanished: QEMU ended during `sh "),
+        ("kill -STOP $VNG; sleep 5", "hang: the guest does not respond during `sh "),
+    ],
+)
+def test_lost_in_a_command(make: Make, script: str, expected: str) -> None:
+    with pytest.raises(GuestError, match=expected) as error, make(soon=True) as guest:
+        guest.run(["sh", "-c", script], timeout=0.5)
+    assert not with_marker(guest._name)
+    if TRACE in script:
+        assert "not syncing: Fatal exception" in error.value.detail
+    with pytest.raises(GuestError, match="gone before"):
+        guest.run(["echo"], timeout=1)
+
+
+def test_corrupt_answer(make: Make) -> None:
+    with (
+        pytest.raises(GuestError, match=r"the agent answered .*'all'.* during `true`"),
+        make("garbage") as guest,
+    ):
+        guest.run(["true"], timeout=60)
+    assert not with_marker(guest._name)
+
+
+def test_console_that_does_not_show_the_end(make: Make) -> None:
+    """Without the marks nobody knows if the kernel complained."""
+    guest = make("no markers", soon=True)
+    with pytest.raises(GuestError, match=r"the console did not show .* during boot"):
+        guest.__enter__()
+    assert not with_marker(guest._name)
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("panics at power-off", "oops at power-off: BUG"),
+        ("stays", "hang: the guest does not respond at power-off"),
+    ],
+)
+def test_lost_at_power_off(make: Make, how: str, expected: str) -> None:
+    with pytest.raises(GuestError, match=expected), make(how, soon=True) as guest:
+        guest.run(["true"], timeout=60)
+    assert not with_marker(guest._name)
