@@ -94,11 +94,13 @@ class Forked:
             self.stdin.write(typed)
         text = b""
         with self.stdout:
-            while select.select([self.stdout], [], [], deadline - time.monotonic())[0]:
+            left = timeout
+            while select.select([self.stdout], [], [], left)[0]:
                 data = os.read(self.stdout.fileno(), 1 << 16)
                 if not data:
                     break
                 text += data
+                left = max(deadline - time.monotonic(), 0)
         self.wait(max(deadline - time.monotonic(), 0))
         output = text.decode()
         return (output, "") if self._merged else ("", output)

@@ -1,0 +1,87 @@
+"""A program that the fork server starts cannot tell that from a start by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vm.tests.forks import Forked
+
+PROGRAM = """
+import atexit, os, signal, sys, threading
+print(sys.argv, os.getcwd(), sorted(os.environ.items()), sys.path, sys.flags)
+print(sorted(os.listdir("/proc/self/fd")), os.getpgrp(), threading.active_count())
+print([signal.getsignal(n) for n in signal.valid_signals()])
+print(signal.pthread_sigmask(signal.SIG_BLOCK, []), __name__, __file__)
+print([name for name in sys.modules if name.partition(".")[0] == "vm"])
+for stream in (sys.stdin, sys.stdout, sys.stderr):
+    print(stream.encoding, stream.errors, stream.isatty(), stream.line_buffering)
+print(sys.stdin.read(), flush=True)
+print("error", file=sys.stderr)
+atexit.register(print, "at the end")
+sys.exit(3)
+"""
+
+
+def forked(program: Path, text: str, *words: str) -> Forked:
+    """Start a program of this text, as the tests start the harness."""
+    program.write_text(text)
+    argv = [str(program), *words]
+    return Forked(argv, cwd=program.parent, env={"A": "b", "LC_ALL": "C.UTF-8"})
+
+
+def test_as_if_started(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    process = forked(program, PROGRAM, "-x", "a b")
+    output, _ = process.communicate("typed")
+    started = subprocess.run(
+        [sys.executable, "-I", str(program), "-x", "a b"],
+        cwd=tmp_path,
+        env={"A": "b", "LC_ALL": "C.UTF-8"},
+        input="typed",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert (process.returncode, output) == (3, started.stdout)
+    assert output.endswith("typed\nerror\nat the end\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_signal(tmp_path: Path, number: signal.Signals) -> None:
+    text = "import time\nprint(flush=True)\ntime.sleep(60)\n"
+    process = forked(tmp_path / "program.py", text)
+    next(process.stdout)
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode == -number
+
+
+def test_uncaught_exception(tmp_path: Path) -> None:
+    process = forked(tmp_path / "program.py", "print('before')\n1 / 0\n")
+    output, _ = process.communicate()
+    assert process.returncode == 1
+    assert output.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_stdout_that_is_given(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import sys\nprint('out')\nprint('error', file=sys.stderr)\n")
+    with (tmp_path / "out").open("w") as out:
+        process = Forked([str(program)], cwd=tmp_path, env={}, stdout=out)
+        assert process.communicate() == ("", "error\n")
+    assert (tmp_path / "out").read_text() == "out\n"
+
+
+def test_timeout(tmp_path: Path) -> None:
+    process = forked(tmp_path / "program.py", "import time\ntime.sleep(60)\n")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.communicate(timeout=0.2)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait(20) == -signal.SIGKILL
