@@ -6,13 +6,14 @@ Test results never come from here; splats.py reads what the kernel reports.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]
 
-from vm.process import die_with_parent, end_session, session_members
+from vm.process import die_with_parent, end_session
 from vm.splats import Scan
 
 _CLOSE_SECONDS = 2.0  # for the terminal to be closed once its processes are gone
@@ -49,6 +50,8 @@ class Console:
             timeout=None,
             preexec_fn=die_with_parent,
         )
+        # By default it waits for processes that end() has ended already.
+        self._child.ptyproc.delayafterclose = 0.0
         self._changed = time.monotonic()
         self._thread.start()
 
@@ -76,7 +79,9 @@ class Console:
 
     def started(self, pid: int) -> bool:
         """Whether the process belongs to the command's session."""
-        return self._child is not None and pid in session_members(self._child.pid)
+        with contextlib.suppress(ProcessLookupError):
+            return self._child is not None and os.getsid(pid) == self._child.pid
+        return False
 
     def closed(self, seconds: float = 0.0) -> bool:
         """Wait until no process has the terminal open; whether that is so."""

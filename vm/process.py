@@ -31,10 +31,11 @@ def session_members(leader: int) -> list[int]:
     members = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            stat = (folder / "stat").read_text(errors="replace")
-            state, _, _, session = stat.rpartition(")")[2].split()[:4]
-            if int(session) == leader and state not in "ZX":
-                members.append(int(folder.name))
+            # Of the many other processes, nothing is read.
+            if os.getsid(int(folder.name)) == leader:
+                stat = (folder / "stat").read_text(errors="replace")
+                if stat.rpartition(")")[2].split()[0] not in "ZX":
+                    members.append(int(folder.name))
     return members
 
 
