@@ -109,6 +109,19 @@ def test_guest_lost_once(project: Project) -> None:
     assert project.ran == ran, "the guest of the second try is good for the rest"
 
 
+def test_state_of_a_guest_that_hangs(project: Project) -> None:
+    """What it was doing is told with the test that was running, in the KTAP, too."""
+    file = project.path / "vm" / "hung.py"
+    text = file.read_text()
+    assert "_QUIET = 0.5" in text
+    file.write_text(text.replace("_QUIET = 0.5", "_QUIET = 0.1"))
+    ended = project.run("-k", "percpu", how="unkillable")
+    assert ended.status == 7
+    assert "unkillable: process 77 " in ended.output
+    assert "\nThread 1 (CPU#0 [running])\n#0 0x1 in " in ended.output
+    assert "# Thread 1 (CPU#0 [running])" in project.ktap
+
+
 def test_too_many_lost_guests(project: Project) -> None:
     file = project.path / "vm" / "run.py"
     text = file.read_text()

@@ -129,6 +129,18 @@ def test_some_of_the_faults(project: Project) -> None:
     assert "no fault is called PANIC\n" in ended.output
 
 
+def test_knobs_of_the_guest(project: Project) -> None:
+    """The user's, with those of the fault, and in the guests of other faults."""
+    write_table(project, 'passes, passed, append = "a=b"', "passes, passed")
+    ended = project.run("--faults", "--append", "u=v", "--qemu-opts=-s")
+    assert ended.status == 0, ended.output
+    assert ["--append u=v --append a=b " in line for line in project.vng] == (
+        [True, False]
+    )
+    assert all("--append u=v " in line for line in project.vng)
+    assert all(re.search(r" -s -pidfile \S+$", line) for line in project.vng)
+
+
 # The real table
 
 

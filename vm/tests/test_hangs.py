@@ -30,6 +30,26 @@ def test_slow_boot_and_what_follows(make: Make) -> None:
         assert result.timed_out and 0.6 <= result.seconds < 3
 
 
+def test_boot_that_does_not_end(make: Make) -> None:
+    """Whatever it prints: after five times the deadline it is given up."""
+    begin = time.monotonic()
+    guest = make("boots for ever", deadline=0.6)
+    with pytest.raises(GuestError, match="does not respond during boot"), guest:
+        pass
+    assert time.monotonic() - begin < 20
+
+
+def test_slow_guest_has_more_time_to_answer(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_MARGIN", 0.1)
+    with pytest.raises(GuestError, match="hang: "), make() as guest:
+        guest._slowness = 20.0
+        begin = time.monotonic()
+        guest.run(["hang"], timeout=0.02)
+    assert time.monotonic() - begin >= 20 * (0.1 + 0.02)
+
+
 def test_hang_that_the_kernel_reports(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,6 +141,13 @@ def test_reports(project: Project) -> None:
     ]
 
 
+def test_time_of_a_test_is_the_guests(project: Project) -> None:
+    """That of the first one does not include booting."""
+    project.run("-k", "percpu", how="boots slowly")
+    (case,) = ET.parse(project.logs / "junit.xml").getroot()[0]
+    assert 0 < float(case.get("time", "")) < 3, "booting takes 3 s"
+
+
 def test_timeline_of_an_upgrade(project: Project) -> None:
     text = "".join(f"# sample {ms} {ms * 5} 1 2 1\n" for ms in (0, 20, 40))
     file = project.path / "data" / "ktap_passes.txt"

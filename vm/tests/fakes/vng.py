@@ -169,6 +169,10 @@ def main() -> None:
         for _ in range(6):
             time.sleep(0.5)
             say("booting")
+    if HOW == "boots for ever":
+        for _ in range(600):
+            time.sleep(0.05)
+            say("booting")
     # More than a terminal holds: the guest would stop if nobody read it.
     say("\n".join(["console noise"] * 1000))
     name = re.search(r"id=agent,path=([^,]+),abstract=on", WORDS)
