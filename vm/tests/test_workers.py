@@ -97,6 +97,13 @@ def test_worker_that_is_killed(spread: Project) -> None:
     assert "not f.v0.kills" in names(spread)
 
 
+def test_workers_that_are_killed_are_not_replaced_for_ever(spread: Project) -> None:
+    spread.tests(" ".join(f"f.v{n}.kills" for n in range(5)))
+    ended = spread.run("-n", "2")
+    assert ended.status == 3, ended.output
+    assert "maximum crashed workers reached: 2" in ended.output
+
+
 def test_worker_that_is_killed_at_the_end(spread: Project) -> None:
     """No test is lost, but what the kernel said last may be."""
     ended = spread.run("-n", "2", how="kills at power-off")
