@@ -134,7 +134,7 @@ def test_interrupted(spread: Project, whole_group: bool) -> None:
     spread.tests("f.v0.passes f.v1.waits f.v2.waits f.v3.waits", "g.a.passes")
     spread.set("")
     process = spread.start("-n", "2")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while sum("waits" in test for test in spread.ran) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -145,9 +145,9 @@ def test_interrupted(spread: Project, whole_group: bool) -> None:
     if whole_group:
         for pid in children(process.pid):
             os.kill(pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 2, output
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while any(session_members(pid) for pid in consoles):
         assert time.monotonic() < deadline
         time.sleep(0.05)
