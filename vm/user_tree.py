@@ -111,7 +111,8 @@ def _working_tree(cache: Path, log: Log, git: list[str], index: Path) -> str:
     shutil.rmtree(objects, ignore_errors=True)
     objects.mkdir(parents=True)
     if index.exists():
-        shutil.copyfile(index, objects / "index")
+        # With its time: git looks at the content of files that are as new.
+        shutil.copy2(index, objects / "index")
     env = {
         "GIT_INDEX_FILE": os.fspath(objects / "index"),
         "GIT_OBJECT_DIRECTORY": os.fspath(objects),

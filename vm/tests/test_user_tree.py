@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -176,6 +177,20 @@ def test_dirty_checkout_is_refused_unless_allowed(checkout: Path, find: Finder) 
     assert "with uncommitted changes" in dirty.describe
     (checkout / "kernel" / "new.c").write_text("int n;\n")
     assert find(checkout, allow_dirty=True).key != dirty.key
+
+
+def test_edit_that_only_the_content_shows(checkout: Path, find: Finder) -> None:
+    """Right after a commit: git looks at the content of what is as new as its index."""
+    file, index = checkout / "kernel" / "a.c", checkout / ".git" / "index"
+    git = ["git", "-C", str(checkout)]
+    subprocess.run([*git, "config", "core.trustctime", "false"], check=True)
+    os.utime(file, (10**9, 10**9))
+    subprocess.run([*git, "update-index", "--refresh"], check=True)
+    clean = find(checkout)
+    file.write_text("int b;\n")
+    for path in (file, index):
+        os.utime(path, (10**9, 10**9))
+    assert find(checkout, allow_dirty=True).key != clean.key
 
 
 def test_file_that_git_does_not_know_is_a_change(
