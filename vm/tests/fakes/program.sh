@@ -31,7 +31,9 @@ once) # panics, but not again
         touch "$PROJECT/guest/did"
         echo "Kernel panic - not syncing: once" > "$CONSOLE"; kill -9 "$VNG"
     } ;;
-panics) echo "Kernel panic - not syncing: no way out" > "$CONSOLE"; kill -9 "$VNG" ;;
+panics) # with a trace, too
+    printf '%s\n' "Kernel panic - not syncing: no way out" " map+0x1/0x2" > "$CONSOLE"
+    kill -9 "$VNG" ;;
 kills) # the harness's process whose child the guest is
     kill -9 "$(ps -o ppid= -p "$VNG")"; sleep 5 ;;
 interrupts) kill -INT "$(cat "$PROJECT/harness")" ; sleep 5 ;;
