@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from vm.errors import UsageError
+
+TABLE = Path(__file__).resolve().parent.parent / "patches" / "bases.toml"
+DEFAULT = "7.3"
 
 _HINT = "see the head of patches/bases.toml for the fields of a base"
 
@@ -30,10 +34,7 @@ class Base:
 
 def load_base(table: Path, name: str) -> Base:
     """The row of the base `name`. UsageError if it is missing or incomplete."""
-    try:
-        rows: dict[str, Any] = tomllib.loads(table.read_text())
-    except (OSError, ValueError) as reason:
-        raise UsageError(f"cannot read {table}: {reason}", hint=_HINT) from None
+    rows = _rows(table)
     row = rows.get(name)
     if not isinstance(row, dict):
         known = ", ".join(rows) or "none"
@@ -54,6 +55,30 @@ def load_base(table: Path, name: str) -> Base:
             hint=_HINT,
         )
     return Base(name, **row)
+
+
+def nearest_base(table: Path, version: str) -> str:
+    """The name of the base that a kernel of this version is, or else is nearest to."""
+    release = _release(version)
+    return min(_rows(table), key=lambda name: abs(_release(name) - release))
+
+
+def is_of(version: str, base: str) -> bool:
+    """Whether a kernel of this version is one of the base."""
+    return _release(version) == _release(base)
+
+
+def _release(version: str) -> int:
+    """The number of a release: 7.0 follows 6.19, as 6.0 followed 5.19."""
+    major, minor = re.findall(r"\d+", f"{version}.0")[:2]
+    return int(major) * 20 + int(minor)
+
+
+def _rows(table: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(table.read_text())
+    except (OSError, ValueError) as reason:
+        raise UsageError(f"cannot read {table}: {reason}", hint=_HINT) from None
 
 
 def _is(value: object, kind: str) -> bool:

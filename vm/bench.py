@@ -32,9 +32,9 @@ from vm.guest import Guest
 from vm.machine import TCG, Machine
 from vm.prepare import ROOT
 from vm.run import Run
+from vm.series import series
 from vm.summary import describe
 from vm.terminal import Log
-from vm.tree import series
 
 UNPATCHED = "unpatched"
 PLAIN = (UNPATCHED, "fentry_map_fn", "kprobe_map_fn", "iterate")

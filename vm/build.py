@@ -17,7 +17,7 @@ from vm.kconfig import check_config, folder_name, options_of
 from vm.process import output_of, run_logged
 from vm.stopwatch import Stage, timed
 from vm.terminal import Log
-from vm.tree import Tree, touched
+from vm.tree import Tree
 
 # An object of the kernel; those of kbuild's own tools have a full path.
 _OBJECT = re.compile(r"\s+(?:CC|AS)\s+(?:\[M\]\s+)?[^/\s]\S*\.o$")
@@ -67,7 +67,7 @@ def build_image(
     stages = {"configure": Stage(), "build": Stage()}
     compiler = _compiler()
     inputs = _inputs(tree, fragments, compiler, log)
-    wanted = {"inputs": inputs, "bzimage": _identity(bzimage)}
+    wanted = {"inputs": [tree.version, inputs], "bzimage": _identity(bzimage)}
     compiled = 0
     built = _load(stamp) != wanted
     if built:
@@ -101,9 +101,9 @@ def _clang(llvm: str) -> str:
 def _inputs(
     tree: Tree, fragments: Sequence[Path], compiler: Mapping[str, str], log: Log
 ) -> str:
-    """A hash of everything that determines the image."""
+    """A hash of everything that determines the configuration."""
     llvm = os.environ.get("LLVM", "")
-    digest = hashlib.sha256(f"{tree.source.key} {tree.applied} {llvm}".encode())
+    digest = hashlib.sha256(f"{tree.config} {llvm}".encode())
     for fragment in fragments:
         digest.update(hashlib.sha256(fragment.read_bytes()).digest())
     command = compiler.get("CC") or _clang(llvm)
@@ -191,7 +191,6 @@ def _make(
     memory = build / "objects.json"
     known = _load(memory)
     total = (known if isinstance(known, int) else expected) if expected else None
-    ours = touched(tree.path)
     objects = 0
     warnings: set[str] = set()
     first_error = ""
@@ -202,7 +201,9 @@ def _make(
         if _OBJECT.match(line):
             objects += 1
             log.terminal.progress("objects", objects, total)
-        elif warning and any(f"/{warning[1]}".endswith(f"/{name}") for name in ours):
+        elif warning and any(
+            f"/{warning[1]}".endswith(f"/{name}") for name in tree.names
+        ):
             warnings.add(line)
         elif not first_error and _ERROR.search(line):
             first_error = line.strip()

@@ -15,7 +15,7 @@ from vm.errors import HarnessError
 from vm.prepare import ROOT
 from vm.process import die_with_parent
 from vm.run import Run
-from vm.tree import series
+from vm.series import series
 
 COUNTED = ("passed", "failed", "xfailed", "skipped")
 

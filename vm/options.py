@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from vm.bases import DEFAULT, TABLE, nearest_base
 from vm.errors import UsageError
+from vm.user_tree import tree_path, version_of
 
 CPUS = 2
 MEMORY = "1G"
@@ -18,6 +20,7 @@ MEMORY = "1G"
 NOT_EACH = (
     "unpatched",
     "upto",
+    "patched",
     "stress",
     "faults",
     "shell",
@@ -38,13 +41,16 @@ class _Group(Protocol):
 def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     """Add ours to three groups of pytest's help."""
     add = kernel.addoption
-    add("--base", default="7.3", help="kernel version: a row of patches/bases.toml")
+    text = "kernel version: a row of patches/bases.toml (default: as --kernel-tree)"
+    add("--base", metavar="VERSION", help=text)
     add("--upto", type=int, metavar="N", help="apply only the first N patches")
     text = "the plain kernel, as --upto 0: every test of the patches must fail"
     add("--unpatched", action="store_true", help=text)
     add("--debug-kernel", action="store_true", help="build with lockdep, KASAN, UBSAN")
     add("--kernel-tree", type=Path, metavar="DIR", help="take the source from DIR")
     add("--allow-dirty", action="store_true", help="allow uncommitted changes in DIR")
+    text = "DIR has its own version of the patches: apply none"
+    add("--patched", action="store_true", help=text)
     text = "add a configuration fragment (repeatable)"
     add("--kconfig", type=Path, action="append", metavar="FILE", help=text)
     text = "number of make jobs (default: one for each CPU)"
@@ -90,6 +96,7 @@ class Options:
     faults: bool
     kernel_tree: Path | None
     allow_dirty: bool
+    patched: bool
     kconfig: tuple[Path, ...]
     jobs: int
     cache: Path | None
@@ -109,12 +116,13 @@ class Options:
         """The options that pytest parsed. UsageError for what cannot be done."""
         _check(option)
         return cls(
-            base=option.base,
+            base=_base(option),
             upto=0 if option.unpatched else option.upto,
             debug_kernel=option.debug_kernel,
             faults=option.faults,
             kernel_tree=option.kernel_tree,
             allow_dirty=option.allow_dirty,
+            patched=option.patched,
             kconfig=tuple(option.kconfig or ()),
             jobs=option.jobs or len(os.sched_getaffinity(0)),
             cache=option.cache,
@@ -129,6 +137,13 @@ class Options:
             command=tuple(shlex.split(option.command or "")),
             verbose=option.verbose > 0,
         )
+
+
+def _base(option: Namespace) -> str:
+    """The base that the user named, or the nearest to the tree of the user's."""
+    if option.base or not option.kernel_tree:
+        return option.base or DEFAULT
+    return nearest_base(TABLE, version_of(tree_path(option.kernel_tree)))
 
 
 def _words(name: str, given: list[str] | None) -> tuple[str, ...]:
@@ -172,6 +187,9 @@ def _check(option: Namespace) -> None:
         ("cpus", "bench"),
         ("unpatched", "bench"),
         ("unpatched", "upto"),
+        ("patched", "upto"),
+        ("patched", "unpatched"),
+        ("patched", "bench"),
         *(("each_patch", other) for other in NOT_EACH),
         ("cpus", "faults"),
     ):
@@ -183,6 +201,10 @@ def _check(option: Namespace) -> None:
                 f"{names[0]} and {names[1]} exclude each other",
                 hint="give only one of them",
             )
+    for name in ("allow_dirty", "patched"):
+        if getattr(option, name) and not option.kernel_tree:
+            word = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{word} needs --kernel-tree", hint="give both")
     if option.against and not option.bench:
         raise UsageError("--against needs --bench", hint="give both")
     if option.command is not None and not (

@@ -6,18 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vm.bases import load_base
+from vm.bases import TABLE, is_of, load_base
 from vm.build import Image, build_image
 from vm.errors import UsageError
 from vm.kconfig import fragments_of
 from vm.options import Options
 from vm.selftests import Programs, build_programs
+from vm.series import series
 from vm.source import fetch_source
 from vm.stopwatch import Stage, timed
 from vm.terminal import Log
 from vm.tools import KERNEL, missing
-from vm.tree import prepare_tree, series
-from vm.user_tree import user_source
+from vm.tree import prepare_tree
+from vm.user_tree import user_source, version_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,9 +55,10 @@ def prepare(
             hint="./run_tests.py --install-deps",
         )
     stages = {name: Stage() for name in ("fetch", "unpack and patch")}
-    base = load_base(ROOT / "patches" / "bases.toml", options.base)
+    base = load_base(TABLE, options.base)
     folder = ROOT / "patches" / base.name
-    patches = series(folder, upto)
+    series(folder, upto)  # UsageError for a number that is too high
+    patches = [] if options.patched else series(folder)
     more = ["debug.config"] * options.debug_kernel + ["faults.config"] * options.faults
     fragments = fragments_of([*base.fragments, *more], options.kconfig)
     with timed(stages["fetch"]):
@@ -65,11 +67,12 @@ def prepare(
             source = fetch_source(base, cache, fetching)
         else:
             source = user_source(
-                *(base.name, options.kernel_tree, options.allow_dirty),
-                *(cache, fetching),
+                *(options.kernel_tree, options.allow_dirty, cache, fetching)
             )
+            if patches and not is_of(version_of(source.path), base.name):
+                fetching.say(f"{source.describe}: trying the series for {base.name}")
     with timed(stages["unpack and patch"]):
-        tree = prepare_tree(source, patches, cache, log("patch"))
+        tree = prepare_tree(*(source, patches, cache, log("patch")), upto=upto)
     image = build_image(
         *(tree, fragments, log("build")), jobs=options.jobs, objects=base.objects
     )

@@ -28,16 +28,16 @@ class Source:
     """A kernel source that is available.
 
     `kind` is "tree" (`path`: a folder of the user's, never written to), "release"
-    or "debian" (`path`: an archive in the cache). `key` names the content and is
-    safe in file names. `describe` is one line for the summary. `git_tree` is the
-    git tree object to export if `path` is a git checkout.
+    or "debian" (`path`: an archive in the cache). `key` names the folder or the
+    content, and is safe in file names. `describe` is one line for the summary. `files`
+    are those of a "tree" that belong to the source.
     """
 
     kind: str
     path: Path
     key: str
     describe: str
-    git_tree: str = ""
+    files: tuple[str, ...] = ()
 
 
 def fetch_source(base: Base, cache: Path, log: Log) -> Source:

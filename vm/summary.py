@@ -32,6 +32,10 @@ def summary(
     if image is not None:
         upto = options.upto
         series = "all patches" if upto is None else f"the first {upto} patches"
+        if there := ", ".join(patch.name[:4] for patch in image.tree.there):
+            series += f" (it had {there})"
+        if options.patched:
+            series = "its own patches"
         lines.append(f"source:  {image.tree.source.describe}, {series}")
         if kernel:
             lines.append(f"kernel:  {kernel}")

@@ -5,141 +5,158 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from vm.cache import safe_name
 from vm.errors import UsageError
-from vm.process import output_of, run_logged
+from vm.process import die_with_parent
 from vm.source import Source
 from vm.terminal import Log
 
 _OTHER = "or choose another --kernel-tree"
+_HINT = f"git must be able to read this checkout; {_OTHER}"
 
-# The user's conversions of line ends would export another tree than the commit.
-AS_COMMITTED = (
-    *("-c", "core.autocrlf=false", "-c", "core.eol=lf"),
-    *("-c", f"core.attributesFile={os.devnull}"),
+# kbuild refuses a separate folder for its output if these are in the source.
+_BUILT = (".config", "include/config/", "include/generated/")
+_BUILT_FOR = re.compile(r"arch/\w+/include/generated/")
+
+# What make leaves at the top of a tree. The rest is what the .gitignore files of the
+# kernel say; but Debian's ignores everything at the top.
+_PRODUCTS = (
+    *("/.*.cmd", "/.config*", "/.tmp*", "/.vmlinux*", "/*.[ao]", "/*.symvers"),
+    *("/System.map", "/modules.*", "/vmlinux*"),
 )
 
 
-def user_source(
-    base: str, path: Path, allow_dirty: bool, cache: Path, log: Log
-) -> Source:
+def user_source(path: Path, allow_dirty: bool, cache: Path, log: Log) -> Source:
     """The source in the folder `path`, a git checkout or a plain tree.
 
-    UsageError if it is not a kernel of the base, has uncommitted changes that are
-    not allowed, or was built in place.
+    UsageError if it is no kernel, or has uncommitted changes that are not allowed.
     """
-    # No symbolic link is followed, and an unknown ~user is no RuntimeError.
-    path = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111
-    version = _version(path)
-    if version != base and not version.startswith(f"{base}."):
-        raise UsageError(
-            f"{path} is Linux {version}; the patches are for {base}",
-            hint=f"check out a {base} kernel there, {_OTHER}",
-        )
+    path = tree_path(path)
+    describe = f"Linux {version_of(path)} in {path}"
     if (path / ".git").exists():
-        return _git_checkout(path, version, allow_dirty, cache, log)
-    for sign in (".config", "include/config"):
-        if (path / sign).exists():
-            raise UsageError(
-                f"{path} was built in place (it has {sign}), so it cannot be built "
-                "in a separate folder",
-                hint=f"run `make mrproper` in it, {_OTHER}",
-            )
-    key = f"tree-dir-{_fingerprint(path)}"
-    return Source("tree", path, key, f"Linux {version} in {path}")
+        names, note = _git_checkout(path, allow_dirty, log)
+        describe += f" ({note})"
+    else:
+        names = _plain_tree(path, cache, log)
+    if (path / ".config").exists():
+        log.say(
+            f"{path}/.config is not used: the configuration is made from kconfig/, "
+            "and --kconfig FILE adds to it"
+        )
+    real = path.resolve()
+    digest = hashlib.sha256(os.fsencode(real)).hexdigest()
+    key = f"tree-{safe_name(real.name)}-{digest[:12]}"
+    names = sorted(
+        name
+        for name in names
+        if not name.startswith(_BUILT) and not _BUILT_FOR.match(name)
+    )
+    return Source("tree", path, key, describe, tuple(names))
 
 
-def git_objects(cache: Path) -> Path:
-    """The folder for the git objects of a checkout's uncommitted changes."""
-    return cache / "sources" / "git-objects"
+def tree_path(path: Path) -> Path:
+    """As a shell would take it."""
+    # No symbolic link is followed, and an unknown ~user is no RuntimeError.
+    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111
 
 
-def _version(path: Path) -> str:
-    """VERSION.PATCHLEVEL[.SUBLEVEL] of a kernel tree's Makefile."""
+def version_of(path: Path) -> str:
+    """VERSION.PATCHLEVEL[.SUBLEVEL][-rc] of a kernel tree's Makefile."""
     try:
         head = (path / "Makefile").read_text(errors="replace")[:4096]
     except OSError:
         head = ""
-    fields = dict(re.findall(r"^(\w+) *= *(\d+) *$", head, re.MULTILINE))
-    if not {"VERSION", "PATCHLEVEL"} <= fields.keys():
+    fields: dict[str, str] = dict(
+        re.findall(r"^(\w+) *= *(\S+) *$", head, re.MULTILINE)
+    )
+    numbers = [fields.get(name, "") for name in ("VERSION", "PATCHLEVEL")]
+    if not all(number.isdecimal() for number in numbers):
         raise UsageError(
             f"{path} is not a kernel tree: no Makefile there sets VERSION and "
             "PATCHLEVEL",
             hint="give the top folder of a kernel source tree with --kernel-tree",
         )
-    parts = [fields["VERSION"], fields["PATCHLEVEL"], fields.get("SUBLEVEL", "0")]
-    return ".".join(parts[:2] if parts[2] == "0" else parts)
+    if (third := fields.get("SUBLEVEL", "0")) != "0":
+        numbers.append(third)
+    return ".".join(numbers) + fields.get("EXTRAVERSION", "")
 
 
-def _git_checkout(
-    path: Path, version: str, allow_dirty: bool, cache: Path, log: Log
-) -> Source:
-    git = ["git", "--no-optional-locks", "-C", os.fspath(path), *AS_COMMITTED]
-    hint = f"git must be able to read this checkout; {_OTHER}"
-    status = [*git, "status", "--porcelain", "--untracked-files=normal"]
-    changes = output_of(status, log, error=UsageError, hint=hint)
+def _git_checkout(path: Path, allow_dirty: bool, log: Log) -> tuple[list[str], str]:
+    """The files that git knows or would add, and a note on what they are."""
+    # Neither the index nor a daemon of git's is to be written or started.
+    git = ["git", "--no-optional-locks", "-C", os.fspath(path)]
+    git += ["-c", "core.fsmonitor=false"]
+    (commit,) = _output([*git, "rev-parse", "--short=12", "HEAD"], log).split()
+    status = [*git, "status", "--porcelain", "--untracked-files=all", "-z"]
+    # A rename would be two names.
+    changes = _split(_output([*status, "--no-renames"], log))
     if changes and not allow_dirty:
         raise UsageError(
             f"{path} has uncommitted changes",
-            command=status,
+            command=status[:-1],
             detail="\n".join(changes[:10]),
             hint="commit or stash them, or add --allow-dirty to test them as they are",
         )
-    where = [*git, "rev-parse", "HEAD^{tree}", "--git-path", "index"]
-    tree, index = output_of(where, log, error=UsageError, hint=hint)[-2:]
-    if changes:
-        tree = _working_tree(cache, log, git, path / index)
-    note = ", with uncommitted changes" if changes else ""
-    return Source(
-        "tree",
-        path,
-        f"tree-git-{tree}",
-        f"Linux {version} in {path} (git tree {tree[:12]}{note})",
-        git_tree=tree,
-    )
+    names = _split(_output([*git, "ls-files", "-z", "--cached"], log))
+    names += [change[3:] for change in changes if change.startswith("??")]
+    note = f"commit {commit}" + ", with uncommitted changes" * bool(changes)
+    return list(_files(path, names)), note
 
 
-def _working_tree(cache: Path, log: Log, git: list[str], index: Path) -> str:
-    """Write the files that git would add as a git tree; its name.
-
-    Index and objects go into the cache, so that nothing is written to the
-    user's repository; `--missing-ok` because unchanged objects stay there.
-    """
-    objects = git_objects(cache)
-    shutil.rmtree(objects, ignore_errors=True)
-    objects.mkdir(parents=True)
-    if index.exists():
-        # With its time: git looks at the content of files that are as new.
-        shutil.copy2(index, objects / "index")
-    env = {
-        "GIT_INDEX_FILE": os.fspath(objects / "index"),
-        "GIT_OBJECT_DIRECTORY": os.fspath(objects),
-    }
-    # A split index would have its other half in the user's repository.
-    git = [*git, "-c", "core.splitIndex=false"]
-    run_logged([*git, "add", "--all"], log, env=env, error=UsageError)
-    return output_of([*git, "write-tree", "--missing-ok"], log, env=env)[-1]
-
-
-def _fingerprint(path: Path) -> str:
-    """A hash that changes when a file below `path` does: by its stat, not content."""
-    digest = hashlib.sha256(os.fsencode(path))
-
-    def refuse(reason: OSError) -> None:
+def _plain_tree(path: Path, cache: Path, log: Log) -> list[str]:
+    """The files that git would add to a new repository: not what make has built."""
+    built = next((sign for sign in _BUILT if (path / sign).exists()), None)
+    if built and not (path / ".gitignore").exists():
         raise UsageError(
-            f"cannot read {reason.filename}: {reason.strerror}",
-            hint=f"make the whole tree readable, {_OTHER}",
+            f"{path} was built in place (it has {built}), and has no .gitignore that "
+            "tells its sources from what was built",
+            hint=f"run `make mrproper` in it, {_OTHER}",
         )
+    empty = cache / "sources" / "empty.git"
+    _output(["git", "init", "-q", "--bare", os.fspath(empty)], log)
+    git = ["git", f"--git-dir={empty}", f"--work-tree={path}", "-C", os.fspath(path)]
+    # The last one that matches wins, and these win over those of files.
+    ignored = [f"--exclude={pattern}" for pattern in ("!/*", *_PRODUCTS)]
+    others = ["ls-files", "-z", "--others", "--exclude-per-directory=.gitignore"]
+    return list(_files(path, _split(_output([*git, *others, *ignored], log))))
 
-    for folder, folders, files in os.walk(path, onerror=refuse):
-        folders.sort()
-        for name in sorted(files):
-            file = f"{folder}/{name}"
-            stat = os.lstat(file)
-            times = (
-                f"{stat.st_mode} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
-            )
-            digest.update(os.fsencode(file) + b"\0" + times.encode() + b"\0")
-    return digest.hexdigest()[:16]
+
+def _files(path: Path, names: Sequence[str]) -> Iterable[str]:
+    """The names, with the files of a repository in the tree for its own name."""
+    for name in dict.fromkeys(names):
+        inner = path / name
+        if not (name.endswith("/") or (inner.is_dir() and not inner.is_symlink())):
+            yield name
+            continue
+        for folder, folders, files in os.walk(inner):
+            folders[:] = [name for name in folders if name != ".git"]
+            for file in files:
+                if file != ".git":
+                    yield os.path.relpath(f"{folder}/{file}", path)
+
+
+def _split(output: str) -> list[str]:
+    return output.rstrip("\0").split("\0") if output else []
+
+
+def _output(command: Sequence[str], log: Log) -> str:
+    """What a command prints, which is too long for the log. UsageError if it fails."""
+    log.command(command)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        check=False,
+        preexec_fn=die_with_parent,
+    )
+    if done.returncode:
+        raise UsageError(
+            f"git (exit status {done.returncode})",
+            command=command,
+            detail=os.fsdecode(done.stderr),
+            hint=_HINT,
+        )
+    return os.fsdecode(done.stdout)

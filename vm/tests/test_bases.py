@@ -10,7 +10,7 @@ import pytest
 from vm.bases import Base, load_base
 from vm.errors import UsageError
 from vm.kconfig import fragments_of, options_of
-from vm.tree import series
+from vm.series import series
 
 PATCHES = Path(__file__).resolve().parents[2] / "patches"
 TABLE = PATCHES / "bases.toml"

@@ -66,21 +66,6 @@ def test_patches_are_those_of_the_base(project: Project) -> None:
     assert f"{project.path}/patches/9.9" in ended.output
 
 
-def test_tree_of_another_kernel(project: Project) -> None:
-    """Whether it is right depends on the base that was chosen."""
-    file = project.path / "patches" / "bases.toml"
-    row = file.read_text().partition('["7.3"]')[2]
-    file.write_text(f'{file.read_text()}\n["9.9"]{row}')
-    (project.path / "patches" / "7.3").rename(project.path / "patches" / "9.9")
-    tree = project.path / "linux-7.3.4"
-    ended = project.run("--base", "9.9", "--kernel-tree", str(tree))
-    assert (ended.status, project.vng) == (4, [])
-    assert f"{tree} is Linux 7.3.4; the patches are for 9.9\n" in ended.output
-
-
-# Lost guests
-
-
 def test_lost_guest(project: Project) -> None:
     """The run goes on in a fresh one, but its verdict stays."""
     project.tests("f.hash.passes f.hash.panics f.array.passes")

@@ -48,12 +48,6 @@ SAYS = """\
   AS      arch/x86/entry/entry.o
   LD      vmlinux
 """
-PATCH = """\
---- /dev/null
-+++ b/kernel/bpf/map_trace.c
-@@ -0,0 +1 @@
-+int x;
-"""
 
 
 class Kernel:
@@ -78,9 +72,6 @@ class Kernel:
         }
         for script, text in scripts.items():
             executable(script, text)
-        applied = self.linux.parent / "applied"
-        applied.mkdir()
-        (applied / "0001.patch").write_text(PATCH)
         self.calls.touch()
         self.says.write_text(SAYS)
         self.fragments = [tmp_path / "base.config", tmp_path / "vm.config"]
@@ -92,13 +83,14 @@ class Kernel:
         for name in ("CC", "HOSTCC", "LLVM", "LOSE", "FAIL"):
             monkeypatch.delenv(name, raising=False)
 
-    def build(self, applied: str = "series", key: str = "key") -> Image:
-        source = Source("release", self.tmp_path, key, "linux")
+    def build(self, version: str = "a", config: str = "a") -> Image:
+        source = Source("release", self.tmp_path, "key", "linux")
+        patched = frozenset({"kernel/bpf/map_trace.c"})
         self.said.steps.clear()
         self.said.lines.clear()
         self.calls.write_text("")
         return build_image(
-            Tree(self.linux, source, applied, changed=False),
+            Tree(self.linux, source, version, config, patched),
             self.fragments,
             self.log,
             jobs=3,
@@ -157,13 +149,14 @@ def test_warnings_only_of_patched_files(kernel: Kernel) -> None:
     )
 
 
-def other_series(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def other_files(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     kernel.build("other")
-    return ALL
+    assert kernel.said.lines[0] == "building bzImage with -j3", "some objects"
+    return ["bzImage"]
 
 
-def other_source(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    kernel.build(key="other")
+def other_kconfig(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    kernel.build("other", "other")
     return ALL
 
 
@@ -222,8 +215,8 @@ def edited_config(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize(
     "change",
     [
-        other_series,
-        other_source,
+        other_files,
+        other_kconfig,
         other_fragment,
         other_compiler,
         other_image,

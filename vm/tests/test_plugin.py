@@ -67,7 +67,7 @@ def test_program_is_copied_when_first_needed(project: Project) -> None:
 def test_log_for_each_stage(project: Project) -> None:
     project.run("-k", "percpu", "--upto", "1")
     for name, text in (
-        ("patch", "git apply --whitespace=nowarn --reverse"),
+        ("patch", " apply --whitespace=nowarn --reverse"),
         ("build", "bzImage"),
         ("selftests", "OUT="),
         ("console", "--run"),

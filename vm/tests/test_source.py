@@ -87,7 +87,7 @@ def test_release_is_fetched_once(
     cache: Path, log: Log, said: Said, site: Pages
 ) -> None:
     first = fetch_source(BASE, cache, log)
-    assert (first.kind, first.git_tree) == ("release", "")
+    assert (first.kind, first.files) == ("release", ())
     assert first.path == cache / "sources" / NAME
     assert first.path.read_bytes() == ARCHIVE
     assert first.describe == "linux-7.3.4 (kernel.org)"

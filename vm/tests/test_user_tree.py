@@ -16,13 +16,13 @@ from vm.user_tree import user_source
 
 
 class Finder:
-    """Finds sources of base 7.3."""
+    """Finds the source in a folder."""
 
     def __init__(self, cache: Path, log: Log) -> None:
         self.cache, self.log = cache, log
 
     def __call__(self, tree: Path, *, allow_dirty: bool = False) -> Source:
-        return user_source("7.3", tree, allow_dirty, self.cache, self.log)
+        return user_source(tree, allow_dirty, self.cache, self.log)
 
 
 @pytest.fixture
@@ -60,24 +60,23 @@ def objects(folder: Path) -> list[Path]:
 # Its version
 
 
-def test_first_release_of_a_base_has_no_third_number(
-    tmp_path: Path, find: Finder
-) -> None:
-    tree = kernel(tmp_path / "k", "7 3 0")
-    assert find(tree).describe == f"Linux 7.3 in {tree}"
-
-
 @pytest.mark.parametrize(
-    ("version", "name"),
-    [("7 31 2", "7.31.2"), ("7 2 0", "7.2"), ("8 3 0", "8.3"), ("77 3 1", "77.3.1")],
+    ("version", "extra", "name"),
+    [
+        ("7 3 0", "", "7.3"),
+        ("7 3 2", "", "7.3.2"),
+        ("7 4 0", " -rc2", "7.4-rc2"),
+        ("6 12 90", "", "6.12.90"),
+    ],
 )
-def test_tree_of_another_version(
-    tmp_path: Path, find: Finder, version: str, name: str
+def test_version(
+    tmp_path: Path, find: Finder, version: str, extra: str, name: str
 ) -> None:
-    with pytest.raises(UsageError) as raised:
-        find(kernel(tmp_path / "k", version))
-    what = f"{tmp_path / 'k'} is Linux {name}; the patches are for 7.3"
-    assert raised.value.what == what
+    tree = kernel(tmp_path / "k", version)
+    makefile = tree / "Makefile"
+    text = makefile.read_text().replace("EXTRAVERSION =", f"EXTRAVERSION ={extra}")
+    makefile.write_text(text)
+    assert find(tree).describe == f"Linux {name} in {tree}"
 
 
 @pytest.mark.parametrize("makefile", [None, "all:\n\techo VERSION\n", "VERSION = 7\n"])
@@ -116,52 +115,52 @@ def test_symbolic_link_is_named_as_given(
 # A plain tree
 
 
-def test_plain_tree_has_a_new_key_for_new_content(tree: Path, find: Finder) -> None:
+def test_plain_tree(tree: Path, find: Finder) -> None:
     first = find(tree)
-    assert (first.kind, first.path, first.git_tree) == ("tree", tree, "")
+    assert (first.kind, first.path) == ("tree", tree)
     assert first.describe == f"Linux 7.3.2 in {tree}"
-    assert first.key.startswith("tree-dir-")
-    assert find(tree) == first
-    (tree / "kernel" / "a.c").write_text("int b;\n")
-    second = find(tree)
-    assert second.key != first.key
+    assert first.key.startswith("tree-k-")
+    assert first.files == ("Makefile", "kernel/a.c")
     (tree / "kernel" / "new.c").touch()
-    third = find(tree)
-    assert third.key not in (first.key, second.key)
-    (tree / "kernel" / "new.c").chmod(0o755)
-    assert find(tree).key not in (first.key, second.key, third.key)
+    second = find(tree)
+    assert second.key == first.key, "one copy for each tree"
+    assert second.files == ("Makefile", "kernel/a.c", "kernel/new.c")
 
 
-@pytest.mark.parametrize("sign", [".config", "include/config"])
-def test_tree_built_in_place(tree: Path, find: Finder, sign: str) -> None:
-    (tree / sign).mkdir(parents=True)
-    with pytest.raises(UsageError, match="make mrproper"):
-        find(tree)
-
-
-def test_tree_that_cannot_be_read(
-    tree: Path, find: Finder, monkeypatch: pytest.MonkeyPatch
+def test_each_tree_has_a_key_of_its_own(
+    tmp_path: Path, tree: Path, find: Finder
 ) -> None:
-    def scandir(folder: str) -> None:
-        raise PermissionError(13, "Permission denied", folder)
+    (tmp_path / "link").symlink_to(tree)
+    other = kernel(tmp_path / "other" / "k")
+    assert find(other).key != find(tree).key
+    assert find(other).key.rpartition("-")[0] == find(tree).key.rpartition("-")[0]
+    assert find(tmp_path / "link").key == find(tree).key, "not each of its names"
 
-    monkeypatch.setattr("os.scandir", scandir)
-    with pytest.raises(UsageError, match=f"cannot read {tree}: Permission denied"):
+
+@pytest.mark.parametrize("sign", [".config", "include/config", "include/generated"])
+def test_tree_built_in_place_without_a_gitignore(
+    tree: Path, find: Finder, sign: str
+) -> None:
+    (tree / sign).mkdir(parents=True)
+    with pytest.raises(UsageError, match="make mrproper") as raised:
         find(tree)
+    assert f"was built in place (it has {sign}" in raised.value.what
+    (tree / ".gitignore").write_text("*.o\n")
+    assert "kernel/a.c" in find(tree).files
 
 
 # A git checkout
 
 
-def test_checkout_is_known_by_its_tree(checkout: Path, find: Finder) -> None:
+def test_checkout(checkout: Path, find: Finder) -> None:
     (checkout / "kernel" / "a.o").write_text("ignored")
-    (checkout / ".config").write_text("ignored by git archive\n")
+    (checkout / ".config").write_text("ignored\n")
     (checkout / ".git" / "info" / "exclude").write_text(".config\n")
-    head = ["git", "-C", str(checkout), "rev-parse", "HEAD^{tree}"]
+    head = ["git", "-C", str(checkout), "rev-parse", "--short=12", "HEAD"]
     name = subprocess.check_output(head, text=True).strip()
     found = find(checkout)
-    assert (found.key, found.git_tree) == (f"tree-git-{name}", name)
-    assert found.describe == f"Linux 7.3.2 in {checkout} (git tree {name[:12]})"
+    assert found.files == (".gitignore", "Makefile", "kernel/a.c")
+    assert found.describe == f"Linux 7.3.2 in {checkout} (commit {name})"
 
 
 def test_dirty_checkout_is_refused_unless_allowed(checkout: Path, find: Finder) -> None:
@@ -173,10 +172,8 @@ def test_dirty_checkout_is_refused_unless_allowed(checkout: Path, find: Finder) 
     assert "--allow-dirty" in raised.value.hint
     assert "kernel/a.c" in raised.value.detail
     dirty = find(checkout, allow_dirty=True)
-    assert dirty.key != clean.key
-    assert "with uncommitted changes" in dirty.describe
-    (checkout / "kernel" / "new.c").write_text("int n;\n")
-    assert find(checkout, allow_dirty=True).key != dirty.key
+    assert dirty.key == clean.key
+    assert dirty.describe == f"{clean.describe[:-1]}, with uncommitted changes)"
 
 
 def test_edit_that_only_the_content_shows(checkout: Path, find: Finder) -> None:
@@ -197,14 +194,20 @@ def test_file_that_git_does_not_know_is_a_change(
     checkout: Path, find: Finder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if the user does not want to see such files."""
-    clean = find(checkout)
     (tmp_path / "config").write_text("[status]\nshowUntrackedFiles = no\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
     (checkout / "new.c").write_text("int n;\n")
     with pytest.raises(UsageError, match="has uncommitted changes") as raised:
         find(checkout)
     assert raised.value.detail == "?? new.c"
-    assert find(checkout, allow_dirty=True).key != clean.key
+    assert "new.c" in find(checkout, allow_dirty=True).files
+
+
+def test_renamed_file(checkout: Path, find: Finder) -> None:
+    git = ["git", "-C", str(checkout), "mv", "kernel/a.c", "kernel/new name.c"]
+    subprocess.run(git, check=True)
+    names = (".gitignore", "Makefile", "kernel/new name.c")
+    assert find(checkout, allow_dirty=True).files == names
 
 
 def test_first_ten_changes_are_shown(checkout: Path, find: Finder) -> None:
@@ -223,9 +226,8 @@ def test_work_tree_beside_the_repository(
     words = ["git", "-C", str(checkout), "worktree", "add", "-q", str(other)]
     subprocess.run(words, check=True)
     assert (other / ".git").is_file()
-    assert find(other).key == find(checkout).key
-    (other / "kernel" / "a.c").write_text("int b;\n")
-    assert find(other, allow_dirty=True).key != find(checkout).key
+    assert find(other).key != find(checkout).key
+    assert find(other).files == find(checkout).files
 
 
 @pytest.mark.parametrize("config", ["", "[core]\nsplitIndex = true\n"])
@@ -253,7 +255,7 @@ def test_checkout_without_an_index(checkout: Path, find: Finder) -> None:
     (checkout / ".git" / "index").unlink()
     with pytest.raises(UsageError, match="has uncommitted changes"):
         find(checkout)
-    assert find(checkout, allow_dirty=True).key == clean.key
+    assert find(checkout, allow_dirty=True).files == clean.files
 
 
 def test_checkout_without_a_commit(tree: Path, find: Finder) -> None:

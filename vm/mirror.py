@@ -1,0 +1,160 @@
+"""A copy of a kernel tree, kept like it by content.
+
+Only files whose content differs are written. So make, which looks at times, compiles
+what an edit touched, and neither a commit nor a checkout back and forth costs anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from vm.errors import UsageError
+from vm.terminal import Log
+
+# What the configuration is made from, beside the fragments.
+_CONFIGURES = re.compile(r"(^|/)Kconfig|^scripts/|/configs/")
+# A file that was changed so shortly before it was looked at may change again in the
+# same tick of the file system's clock.
+_TICK = 100_000_000  # ns
+_MANY = 1000  # files to copy, so that the user should know
+
+
+class Mirror:
+    """The copy in the folder `linux` of `home`, and its version.
+
+    The version is another one whenever a file has changed. It is written before the
+    file, so that an image of the old version never passes for one of the new, even if
+    the harness is killed in between.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.path = home / "linux"
+        self.state = home / "version.json"
+        self._noted: set[str] = set()
+
+    def version(self, of: str = "tree") -> str:
+        """The version of all files, or of those for the "config"uration."""
+        return str(json.loads(self.state.read_text())[of])
+
+    def note(self, *parts: str) -> None:
+        """Give these parts of the version, "tree" and "config", another value."""
+        if new := set(parts) - self._noted:
+            versions = json.loads(self.state.read_text()) if self.state.exists() else {}
+            versions |= {part: secrets.token_hex(8) for part in new}
+            _write(self.state, json.dumps(versions))
+            self._noted |= new
+
+    def put(self, name: str, original: Path) -> None:
+        """Make the file `name` like `original`, which may be missing."""
+        copy = self.path / name
+        if _same(original, copy):
+            return
+        self.note(*["config"] * bool(_CONFIGURES.search(name)), "tree")
+        if copy.is_dir() and not copy.is_symlink():
+            shutil.rmtree(copy)
+        if not os.path.lexists(original):
+            copy.unlink()
+            with suppress(OSError):  # until one is not empty
+                for folder in copy.relative_to(self.path).parents:
+                    (self.path / folder).rmdir()
+            return
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        # Whole, or not at all.
+        part = self.home / "part"
+        part.unlink(missing_ok=True)
+        shutil.copyfile(original, part, follow_symlinks=False)
+        if not part.is_symlink():
+            part.chmod(0o755 if _executable(original) else 0o644)
+        part.replace(copy)
+
+    def update(
+        self, root: Path, names: Iterable[str], patched: Mapping[str, Path], log: Log
+    ) -> None:
+        """Make the copy consist of the files `names` of `root`, and of the `patched`.
+
+        `patched` has for each name of a patched file where it is, if it exists. A file
+        of `root` is only read if its stat is another than the last time. UsageError for
+        one that cannot be read.
+        """
+        record = self.home / "files.json"
+        known: dict[str, str] = json.loads(_read(record) or "{}")
+        before = time.time_ns() - _TICK
+        files = {name: "" for name, file in patched.items() if file.exists()}
+        for name in names:
+            if name not in patched:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    status = os.lstat(f"{root}/{name}")
+                    if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+                        files[name] = _signature(status, before)
+        gone = known.keys() - files.keys()
+        todo = [
+            n
+            for n, signature in files.items()
+            if not signature or known.get(n) != signature
+        ]
+        if new := files.keys() - known.keys():
+            # Now, for the case that the harness is killed and the file goes away.
+            _write(record, json.dumps(known | dict.fromkeys(new, "")))
+        if len(todo) > _MANY:
+            log.say(f"copying {len(todo)} files of {root}")
+        for name in sorted(gone):
+            self.put(name, self.home / "none")
+        for name in todo:
+            try:
+                self.put(name, patched.get(name, root / name))
+            except PermissionError as reason:
+                raise UsageError(
+                    f"cannot read {reason.filename}: {reason.strerror}",
+                    hint="make the whole tree readable, or choose another "
+                    "--kernel-tree",
+                ) from None
+        if files != known:
+            _write(record, json.dumps(files))
+
+
+def _signature(status: os.stat_result, before: int) -> str:
+    """What is different whenever the content is; "" if that is not certain."""
+    if status.st_ctime_ns >= before:
+        return ""
+    times = f"{status.st_mtime_ns} {status.st_ctime_ns}"
+    return f"{status.st_mode:o} {status.st_ino} {status.st_size} {times}"
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether both are missing, or alike in content and whether they can be run."""
+    if not (os.path.lexists(one) and os.path.lexists(other)):
+        return os.path.lexists(one) == os.path.lexists(other)
+    if one.is_symlink() or other.is_symlink():
+        links = one.is_symlink() and other.is_symlink()
+        return links and one.readlink() == other.readlink()
+    return (
+        other.is_file()
+        and _executable(one) == _executable(other)
+        and one.stat().st_size == other.stat().st_size
+        and one.read_bytes() == other.read_bytes()
+    )
+
+
+def _executable(file: Path) -> bool:
+    return bool(file.stat().st_mode & stat.S_IXUSR)
+
+
+def _read(file: Path) -> str:
+    return file.read_text(errors="surrogateescape") if file.exists() else ""
+
+
+def _write(file: Path, text: str) -> None:
+    """Write it whole, or not at all."""
+    part = file.with_suffix(".part")
+    part.write_text(text)
+    part.replace(file)
