@@ -4,8 +4,9 @@ The one place that decides. run_tests.py calls clean() before anything else, so
 the whole run, pip, pytest, make, git and QEMU included, sees only what is let
 through here. Standard library only: nothing is installed yet.
 
-Settings in files are dealt with where the program is called: git's in series.py,
-virtme-ng's in vng.py. ccache's and pip's files are the user's choice and apply.
+Settings in files are dealt with where the program is called: git's in series.py and
+git_tree.py, virtme-ng's in vng.py. ccache's and pip's files are the user's choice and
+apply.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from vm.user_tree import tree_path, version_of
 
 CPUS = 2
 MEMORY = "1G"
-# What --each-patch cannot be combined with.
+# What --each-patch and --git-tree cannot be combined with.
 NOT_EACH = (
     "unpatched",
     "upto",
@@ -29,6 +29,7 @@ NOT_EACH = (
     "gdb",
     "xmlpath",
 )
+NOT_GIT = ("each_patch", "kernel_tree", *NOT_EACH[2:])
 
 
 class _Group(Protocol):
@@ -78,6 +79,8 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     add("--command", metavar="CMD", help="what follows --, as one word for a shell")
     text = "a run on the plain kernel, then one after each patch"
     add("--each-patch", action="store_true", help=text)
+    text = "make a git repository of the base and a commit for each patch"
+    add("--git-tree", type=Path, metavar="DIR", help=text)
     text = "change the maps by every path for that long, and account for every report"
     add("--stress", type=float, metavar="SECONDS", help=text)
     add("--bench", action="store_true", help="measure what map operations cost")
@@ -191,6 +194,7 @@ def _check(option: Namespace) -> None:
         ("patched", "unpatched"),
         ("patched", "bench"),
         *(("each_patch", other) for other in NOT_EACH),
+        *(("git_tree", other) for other in NOT_GIT),
         ("cpus", "faults"),
     ):
         given = [getattr(option, name) for name in (one, other)]

@@ -17,6 +17,7 @@ from rich.console import Console
 from vm import attach, bench, faults
 from vm.each_patch import each_patch
 from vm.errors import HarnessError, UsageError
+from vm.git_tree import git_tree
 from vm.options import Options, add_options
 from vm.prepare import ROOT
 from vm.results import TestResult, variants_table
@@ -69,6 +70,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         if option.each_patch:
             _release_terminal(config)
             return each_patch(run, sys.argv[1:])
+        if option.git_tree:
+            _release_terminal(config)
+            return git_tree(run, option.git_tree)
         if not hasattr(config, "workerinput"):
             _spread(config, run)
             config.pluginmanager.register(Results(config, run))

@@ -65,6 +65,17 @@ class Project:
         shutil.copytree(self.path, path, symlinks=True, copy_function=_copy)
         return Project(path)
 
+    def archive(self) -> None:
+        """Make linux-7.3.4 the kernel's source, where a download would put it."""
+        archives = self.cache / "sources"
+        archives.mkdir(parents=True, exist_ok=True)
+        archive = archives / "linux-7.3.4.tar.xz"
+        with tarfile.open(archive, "w:xz") as tar:
+            tar.add(self.path / "linux-7.3.4", "linux-7.3.4")
+        digest = sha256_file(archive)
+        describe = "linux-7.3.4 (of the tests)"
+        keep(archive, Record("release", BASE, "7.3.4", digest, describe))
+
     def set(self, how: str) -> None:
         """Say what goes wrong in the next runs; see the fakes."""
         (self.path / "how").write_text(how)
@@ -206,7 +217,8 @@ def make_project(path: Path) -> Project:
     project = Project(path)
     project.tests("f.hash.passes f.array.passes")
     project.set("")
-    _fill_cache(path)
+    _make_tree(path / "linux-7.3.4")
+    project.archive()
     return project
 
 
@@ -224,9 +236,8 @@ def _edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
-def _fill_cache(path: Path) -> None:
-    """Put the archive of a small kernel tree where a download would be."""
-    tree = path / "linux-7.3.4"
+def _make_tree(tree: Path) -> None:
+    """A small kernel tree."""
     (tree / "scripts" / "kconfig").mkdir(parents=True)
     (tree / "map.c").write_text("line 1\n")
     (tree / "Makefile").write_text("VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\n")
@@ -234,11 +245,3 @@ def _fill_cache(path: Path) -> None:
     script.write_text(MERGE)
     script.chmod(0o755)
     (tree / "scripts" / "decode_stacktrace.sh").write_text(DECODE)
-    archives = path / "cache" / "sources"
-    archives.mkdir(parents=True)
-    archive = archives / "linux-7.3.4.tar.xz"
-    with tarfile.open(archive, "w:xz") as tar:
-        tar.add(tree, "linux-7.3.4")
-    digest = sha256_file(archive)
-    describe = "linux-7.3.4 (of the tests)"
-    keep(archive, Record("release", BASE, "7.3.4", digest, describe))

@@ -286,6 +286,7 @@ def test_verbose(project: Project) -> None:
         ("--attach", "no run with this cache folder has a guest now"),
         ("--kconfig none", "cannot read the configuration fragment .*/none: No such"),
         ("--kernel-tree none", "none is not a kernel tree"),
+        ("--git-tree selftests", "selftests exists already"),
         ("--stress 9 selftests/one.c", "in selftests/stress, not selftests/one.c"),
     ],
 )
@@ -320,6 +321,8 @@ def test_usage_error(project: Project, arguments: str, text: str) -> None:
         ("--patched --upto 1", "--patched and --upto exclude each other"),
         ("--patched --unpatched", "--patched and --unpatched exclude each other"),
         ("--patched --bench", "--patched and --bench exclude each other"),
+        ("--git-tree x --bench", "--git-tree and --bench exclude each other"),
+        ("--git-tree x --kernel-tree y", "--git-tree and --kernel-tree exclude"),
         ("--command=ls", "words after -- need --shell, --attach or --faults"),
         ("--cpus 0", "--cpus 0 is too small"),
         ("-j 0", "--jobs 0 is too small"),
