@@ -182,6 +182,17 @@ def _only_stress(config: pytest.Config) -> None:
             )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """A test is not "not found" because what it is in could not be built."""
+    try:
+        return (yield)
+    except pytest.UsageError:
+        if run_of(session.config).error is None:
+            raise
+        return None
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Share the time among the tests that are going to run."""
     run = run_of(session.config)

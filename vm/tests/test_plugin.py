@@ -55,6 +55,20 @@ def test_selftests_are_built_for_the_kernel(project: Project) -> None:
     assert words[words.index("--rodir") + 1] == str(build / "selftests")
 
 
+def test_one_test_of_what_does_not_build(project: Project) -> None:
+    """It is not said to be missing; a name that is wrong is."""
+    for words, how, status in (
+        ("selftests/one.c::f.array.passes", "no build", 6),
+        ("selftests/one.c::f.array.wrong", "", 4),
+    ):
+        for folder in project.cache.glob("trees/*/build-*"):
+            (folder / "built.json").unlink(missing_ok=True)
+        ended = project.run(words, how=how)
+        assert (ended.status, project.vng) == (status, []), ended.output
+        assert ("ERROR: not found: " in ended.output) == (status == 4)
+        assert ("\nbuild failed: " in ended.output) == (status == 6)
+
+
 def test_program_is_copied_when_first_needed(project: Project) -> None:
     """Once into each guest: few tests need few programs, and reading them is slow."""
     project.tests("f.hash.passes f.hash.panics f.array.passes")
