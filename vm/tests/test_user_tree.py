@@ -176,20 +176,6 @@ def test_dirty_checkout_is_refused_unless_allowed(checkout: Path, find: Finder) 
     assert dirty.describe == f"{clean.describe[:-1]}, with uncommitted changes)"
 
 
-def test_edit_that_only_the_content_shows(checkout: Path, find: Finder) -> None:
-    """Right after a commit: git looks at the content of what is as new as its index."""
-    file, index = checkout / "kernel" / "a.c", checkout / ".git" / "index"
-    git = ["git", "-C", str(checkout)]
-    subprocess.run([*git, "config", "core.trustctime", "false"], check=True)
-    os.utime(file, (10**9, 10**9))
-    subprocess.run([*git, "update-index", "--refresh"], check=True)
-    clean = find(checkout)
-    file.write_text("int b;\n")
-    for path in (file, index):
-        os.utime(path, (10**9, 10**9))
-    assert find(checkout, allow_dirty=True).key != clean.key
-
-
 def test_file_that_git_does_not_know_is_a_change(
     checkout: Path, find: Finder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
