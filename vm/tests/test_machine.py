@@ -31,6 +31,7 @@ def test_every_word() -> None:
         *("--disable-kvm", "--verbose", "--cwd", "/", "--exec", "exec 'a b'"),
         *("--append", "oops=panic", "--append", "printk.devkmsg=on"),
         *("--append", "ignore_loglevel", "--append", "printk.time=1"),
+        *("--append", "no_timer_check"),
         "--qemu-opts=-accel tcg,thread=single",
     ]
 
