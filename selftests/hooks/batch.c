@@ -21,7 +21,7 @@ MAP_KIND_VARIANTS(batch);
 
 FIXTURE_SETUP(batch)
 {
-	traced_open(_metadata, &self->t, &variant->kind, VIA_ALL);
+	traced_open(_metadata, &self->t, &variant->kind, VIA(VIA_FENTRY));
 	for (__u32 key = 0; key < COUNT; key++)
 		self->keys[key] = key;
 }

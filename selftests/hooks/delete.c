@@ -17,7 +17,7 @@ MAP_KIND_VARIANTS(delete);
 
 FIXTURE_SETUP(delete)
 {
-	traced_open(_metadata, &self->t, &variant->kind, VIA_ALL);
+	traced_open(_metadata, &self->t, &variant->kind, VIA(VIA_FENTRY));
 	self->old = make_values(2, 1);
 	ASSERT_EQ(0, traced_put(&self->t, FROM_SYSCALL, 2, &self->old, 0));
 	traced_forget(&self->t);

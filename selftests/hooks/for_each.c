@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Changes from the callback of bpf_for_each_map_elem(). */
 #include "expect.h"
+#include "for_each.skel.h"
 
 FIXTURE(for_each)
 {
 	struct traced t;
+	struct for_each *progs;
 	struct values old, new;
 };
 
@@ -17,7 +19,11 @@ MAP_KIND_VARIANTS(for_each);
 
 FIXTURE_SETUP(for_each)
 {
-	traced_open(_metadata, &self->t, &variant->kind, VIA_ALL);
+	traced_open(_metadata, &self->t, &variant->kind, VIA(VIA_FENTRY));
+	self->progs = for_each__open();
+	ASSERT_NE(NULL, self->progs);
+	ASSERT_EQ(0, bpf_map__reuse_fd(self->progs->maps.target, self->t.fd));
+	ASSERT_EQ(0, for_each__load(self->progs));
 	self->old = make_values(2, 1);
 	self->new = make_values(2, 2);
 	ASSERT_EQ(0, traced_put(&self->t, FROM_SYSCALL, 2, &self->old, 0));
@@ -26,6 +32,7 @@ FIXTURE_SETUP(for_each)
 
 FIXTURE_TEARDOWN(for_each)
 {
+	for_each__destroy(self->progs);
 	traced_close(&self->t);
 }
 
@@ -40,7 +47,7 @@ TEST_F(for_each, update)
 		now = self->old;
 		now.on[t->cpu] = self->new.on[0];
 	}
-	EXPECT_EQ(0, traced_run(t->skel->progs.op_for_each_update, &op));
+	EXPECT_EQ(0, traced_run(self->progs->progs.for_each_update, &op));
 	expect_reports(_metadata, t, 1);
 	expect_reported(_metadata, t, HOOK_UPDATE, 2,
 			flags_in_hook(t, FROM_PROG, BPF_EXIST), &self->new,
@@ -53,7 +60,7 @@ TEST_F(for_each, delete)
 {
 	struct op op = { .key = 2 };
 	struct traced *t = &self->t;
-	int err = traced_run(t->skel->progs.op_for_each_delete, &op);
+	int err = traced_run(self->progs->progs.for_each_delete, &op);
 
 	if (variant->kind.array) {
 		EXPECT_EQ(-EINVAL, err);

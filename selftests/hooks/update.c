@@ -18,7 +18,7 @@ MAP_KIND_VARIANTS(update);
 
 FIXTURE_SETUP(update)
 {
-	traced_open(_metadata, &self->t, &variant->kind, VIA_ALL);
+	traced_open(_metadata, &self->t, &variant->kind, VIA(VIA_FENTRY));
 	self->old = make_values(2, 1);
 	self->new = make_values(2, 2);
 	self->before = variant->kind.array ? &self->zero : NULL;

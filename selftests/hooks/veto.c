@@ -17,7 +17,7 @@ MAP_KIND_VARIANTS(veto);
 
 FIXTURE_SETUP(veto)
 {
-	traced_open(_metadata, &self->t, &variant->kind, VIA_ALL);
+	traced_open(_metadata, &self->t, &variant->kind, VIA(VIA_FMOD_RET));
 	self->old = make_values(2, 1);
 	self->new = make_values(2, 2);
 	ASSERT_EQ(0, traced_put(&self->t, FROM_SYSCALL, 2, &self->old, 0));
