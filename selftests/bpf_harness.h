@@ -19,6 +19,7 @@ struct map_kind {
 	bool percpu;
 	bool array;		/* every element exists, none can be deleted */
 	bool lru;
+	bool uncounted;		/* bpf_map_sum_elem_count() is always 0 */
 };
 
 /* Add all eight kinds as variants of a fixture whose variant has a map_kind. */
@@ -42,6 +43,13 @@ struct map_kind {
 	FIXTURE_VARIANT_ADD(fixture, lru_percpu_hash)			\
 	{ .kind = { BPF_MAP_TYPE_LRU_PERCPU_HASH,			\
 		    .percpu = true, .lru = true } }
+
+/* The same and the resizable hash, which the library for upgrades does not know. */
+#define TRACED_KIND_VARIANTS(fixture)					\
+	MAP_KIND_VARIANTS(fixture);					\
+	FIXTURE_VARIANT_ADD(fixture, rhash)				\
+	{ .kind = { BPF_MAP_TYPE_RHASH, BPF_F_NO_PREALLOC,		\
+		    .uncounted = true } }
 
 /* For libbpf_set_print(): warnings go where the test's own messages go. */
 static inline int print_warnings(enum libbpf_print_level level, const char *format,

@@ -59,6 +59,7 @@ ATTACH_TO(percpu_array, BPF_MAP_TYPE_PERCPU_ARRAY, .percpu = true,
 	  .array = true)
 ATTACH_TO(hash, BPF_MAP_TYPE_HASH)
 ATTACH_TO(percpu_hash, BPF_MAP_TYPE_PERCPU_HASH, .percpu = true)
+ATTACH_TO(rhash, BPF_MAP_TYPE_RHASH, BPF_F_NO_PREALLOC, .uncounted = true)
 ATTACH_TO(lru_hash, BPF_MAP_TYPE_LRU_HASH, .lru = true)
 ATTACH_TO(lru_percpu_hash, BPF_MAP_TYPE_LRU_PERCPU_HASH, .percpu = true,
 	  .lru = true)
@@ -95,28 +96,6 @@ TEST_F(attach, detach)
 	expect_reports(_metadata, t, 1);
 	EXPECT_EQ(3 * VIA_COUNT, second->bss->n_events);
 	recorder__destroy(second);
-}
-
-/* The hooks are called even with no trampoline attached: kprobes see the calls. */
-TEST(kprobes_alone)
-{
-	const struct map_kind kind = { BPF_MAP_TYPE_HASH };
-	struct values value = make_values(2, 1);
-	struct attach *skel = attach__open();
-	struct traced t = {};
-
-	ASSERT_NE(NULL, skel);
-	bpf_program__set_autoload(skel->progs.kprobe_update, true);
-	bpf_program__set_autoload(skel->progs.kprobe_delete, true);
-	ASSERT_EQ(0, attach__load(skel));
-	ASSERT_EQ(0, attach__attach(skel));
-	traced_open(_metadata, &t, &kind, 0);
-	EXPECT_EQ(0, traced_put(&t, FROM_PROG, 2, &value, 0));
-	EXPECT_EQ(0, traced_delete(&t, FROM_PROG, 2));
-	EXPECT_EQ(1, skel->bss->kprobe_updates);
-	EXPECT_EQ(1, skel->bss->kprobe_deletes);
-	attach__destroy(skel);
-	traced_close(&t);
 }
 
 /* One program at a time: the verifier refuses it and says why. */

@@ -13,7 +13,7 @@ FIXTURE_VARIANT(delete)
 	struct map_kind kind;
 };
 
-MAP_KIND_VARIANTS(delete);
+TRACED_KIND_VARIANTS(delete);
 
 FIXTURE_SETUP(delete)
 {

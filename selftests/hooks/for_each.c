@@ -15,7 +15,7 @@ FIXTURE_VARIANT(for_each)
 	struct map_kind kind;
 };
 
-MAP_KIND_VARIANTS(for_each);
+TRACED_KIND_VARIANTS(for_each);
 
 FIXTURE_SETUP(for_each)
 {

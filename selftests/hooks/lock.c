@@ -28,6 +28,7 @@ FIXTURE_VARIANT(lock)
 LOCK_VARIANTS(array, BPF_MAP_TYPE_ARRAY, .array = true);
 LOCK_VARIANTS(hash, BPF_MAP_TYPE_HASH);
 LOCK_VARIANTS(hash_no_prealloc, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC);
+LOCK_VARIANTS(rhash, BPF_MAP_TYPE_RHASH, BPF_F_NO_PREALLOC);
 
 struct locked_value {
 	__u32 lock;

@@ -18,8 +18,6 @@ FIXTURE_VARIANT(other_type)
 
 FIXTURE_VARIANT_ADD(other_type, lpm_trie)
 { BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC, 8 };
-FIXTURE_VARIANT_ADD(other_type, rhash)
-{ BPF_MAP_TYPE_RHASH, BPF_F_NO_PREALLOC, 8 };
 FIXTURE_VARIANT_ADD(other_type, queue) { BPF_MAP_TYPE_QUEUE, 0, 0 };
 FIXTURE_VARIANT_ADD(other_type, stack) { BPF_MAP_TYPE_STACK, 0, 0 };
 FIXTURE_VARIANT_ADD(other_type, array_of_maps)

@@ -14,7 +14,7 @@ FIXTURE_VARIANT(recursion)
 	struct map_kind kind;
 };
 
-MAP_KIND_VARIANTS(recursion);
+TRACED_KIND_VARIANTS(recursion);
 
 FIXTURE_SETUP(recursion)
 {

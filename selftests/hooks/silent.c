@@ -13,7 +13,7 @@ FIXTURE_VARIANT(silent)
 	struct map_kind kind;
 };
 
-MAP_KIND_VARIANTS(silent);
+TRACED_KIND_VARIANTS(silent);
 
 FIXTURE_SETUP(silent)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Programs that declare the key and value as pointers to their own types. */
+/* Programs that read the key and value through pointers to their own types. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -46,11 +46,8 @@ static __always_inline void read_fields(const volatile struct element *from,
 	to->high = from->high;
 }
 
-static __always_inline void see(struct seen *seen, struct bpf_map *map,
-				struct element *any_key)
+static __always_inline void see(struct seen *seen, struct element *key)
 {
-	struct element *key = map_trace_key(map, any_key, struct element);
-
 	if (!key) {
 		seen->other_size++;
 		return;
@@ -63,29 +60,40 @@ static __always_inline void see(struct seen *seen, struct bpf_map *map,
 	seen->wide[3] = key->middle;
 }
 
-#define SEE(via)							\
+/* Without the cast of map_trace.bpf.h: the arguments themselves can be read. */
+#define typed_key(map, key, type) \
+	((map)->key_size == sizeof(type) ? (type *)(key) : (type *)0)
+
+#define typed_value(map, value, type) \
+	((map)->value_size == sizeof(type) ? (type *)(value) : (type *)0)
+
+#define SEE(via, name, read)						\
 SEC("?" #via "/bpf_map_trace_update_elem")				\
-int BPF_PROG(via##_update, struct bpf_map *map, struct element *key,	\
-	     struct element *any_value, u64 map_flags)			\
+int BPF_PROG(name##_update, struct bpf_map *map, void *any_key,	\
+	     void *any_value, u64 map_flags)				\
 {									\
-	struct element *value = map_trace_value(map, any_value, struct element); \
+	struct element *key = read##_key(map, any_key, struct element);	\
+	struct element *value = read##_value(map, any_value, struct element); \
 									\
-	see(&update_seen, map, key);					\
+	see(&update_seen, key);						\
 	if (value)							\
 		read_fields(value, &update_seen.value);			\
 	return 0;							\
 }									\
 									\
 SEC("?" #via "/bpf_map_trace_delete_elem")				\
-int BPF_PROG(via##_delete, struct bpf_map *map, struct element *key)	\
+int BPF_PROG(name##_delete, struct bpf_map *map, void *any_key)		\
 {									\
-	see(&delete_seen, map, key);					\
+	see(&delete_seen, read##_key(map, any_key, struct element));	\
 	return 0;							\
 }
 
-SEE(fentry)
-SEE(fexit)
-SEE(fmod_ret)
+SEE(fentry, fentry, typed)
+SEE(fexit, fexit, typed)
+SEE(fmod_ret, fmod_ret, typed)
+SEE(fentry, fentry_cast, map_trace)
+SEE(fexit, fexit_cast, map_trace)
+SEE(fmod_ret, fmod_ret_cast, map_trace)
 
 /* The signature that the review in 2021 asked for. */
 struct allow_reads_key__old {

@@ -94,20 +94,21 @@ static void read_both(struct __test_metadata *_metadata, struct typed *skel,
 	EXPECT_EQ(1, skel->bss->delete_seen.other_size);
 }
 
-TEST_F(typed, fentry_reads)
-{
-	read_both(_metadata, self->skel, "fentry_update", "fentry_delete");
-}
+#define READS(name)							\
+	TEST_F(typed, name##_reads)					\
+	{								\
+		read_both(_metadata, self->skel, #name "_update",	\
+			  #name "_delete");				\
+	}
 
-TEST_F(typed, fexit_reads)
-{
-	read_both(_metadata, self->skel, "fexit_update", "fexit_delete");
-}
+READS(fentry)
+READS(fexit)
+READS(fmod_ret)
 
-TEST_F(typed, fmod_ret_reads)
-{
-	read_both(_metadata, self->skel, "fmod_ret_update", "fmod_ret_delete");
-}
+/* With the cast of map_trace.bpf.h, which needs no typed arguments. */
+READS(fentry_cast)
+READS(fexit_cast)
+READS(fmod_ret_cast)
 
 TEST_F(typed, copy_on_write)
 {

@@ -14,7 +14,7 @@ FIXTURE_VARIANT(update)
 	struct map_kind kind;
 };
 
-MAP_KIND_VARIANTS(update);
+TRACED_KIND_VARIANTS(update);
 
 FIXTURE_SETUP(update)
 {

@@ -13,7 +13,7 @@ FIXTURE_VARIANT(veto)
 	struct map_kind kind;
 };
 
-MAP_KIND_VARIANTS(veto);
+TRACED_KIND_VARIANTS(veto);
 
 FIXTURE_SETUP(veto)
 {

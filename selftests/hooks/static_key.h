@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A probe that tells whether maps call the hooks, and programs to attach to them. */
+#ifndef STATIC_KEY_H
+#define STATIC_KEY_H
+
+#include <limits.h>
+#include <unistd.h>
+#include "bpf_harness.h"
+#include "static_key.skel.h"
+
+struct probe {
+	struct static_key *skel;
+	int change;	/* the program that updates and deletes an element */
+};
+
+/* How often an update and a deletion call their hooks. */
+struct calls {
+	__u32 updates;
+	__u32 deletions;
+};
+
+static inline struct calls calls(struct __test_metadata *_metadata,
+				 const struct probe *probe)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	struct static_key__bss *seen = probe->skel->bss;
+
+	seen->updates = seen->deletions = 0;
+	EXPECT_EQ(0, bpf_prog_test_run_opts(probe->change, &opts));
+	EXPECT_EQ(0, opts.retval);
+	return (struct calls){ seen->updates, seen->deletions };
+}
+
+static inline void expect_calls(struct __test_metadata *_metadata,
+				const struct probe *probe, __u32 updates,
+				__u32 deletions)
+{
+	struct calls seen = calls(_metadata, probe);
+
+	EXPECT_EQ(updates, seen.updates);
+	EXPECT_EQ(deletions, seen.deletions);
+}
+
+/* A trampoline is freed after RCU grace periods, which take their time. */
+static inline void expect_off(struct __test_metadata *_metadata,
+			      const struct probe *probe)
+{
+	struct calls seen = calls(_metadata, probe);
+
+	for (int i = 0; seen.updates || seen.deletions; i++) {
+		ASSERT_GT(SECONDS / 2 * 10, i) TH_LOG("the hooks are still called");
+		usleep(100 * 1000);
+		seen = calls(_metadata, probe);
+	}
+}
+
+static inline void probe_open(struct __test_metadata *_metadata,
+			      struct probe *probe)
+{
+	struct static_key *skel = probe->skel = static_key__open();
+
+	libbpf_set_print(print_warnings);
+	ASSERT_NE(NULL, skel);
+	bpf_program__set_autoload(skel->progs.on_update, true);
+	bpf_program__set_autoload(skel->progs.on_delete, true);
+	bpf_program__set_autoload(skel->progs.update_and_delete, true);
+	ASSERT_EQ(0, static_key__load(skel));
+	ASSERT_EQ(0, static_key__attach(skel));
+	probe->change = bpf_program__fd(skel->progs.update_and_delete);
+	expect_off(_metadata, probe);
+}
+
+static inline struct static_key *load(struct __test_metadata *_metadata,
+				      const char *name)
+{
+	struct static_key *skel = static_key__open();
+
+	ASSERT_NE(NULL, skel);
+	choose_program(_metadata, skel->obj, name);
+	ASSERT_EQ(0, static_key__load(skel));
+	return skel;
+}
+
+/*
+ * Multi forms by ID, because names are looked up in tracefs. To make one fail, add an
+ * ID that does not exist; the kernel tries them in ascending order.
+ */
+static inline struct bpf_link *attach(struct __test_metadata *_metadata,
+				      struct static_key *skel, const char *name,
+				      bool multi, bool fail)
+{
+	struct bpf_program *prog = choose_program(_metadata, skel->obj, name);
+	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .cnt = fail ? 2 : 1);
+	int hook;
+
+	if (!multi)
+		return bpf_program__attach(prog);
+	hook = libbpf_find_vmlinux_btf_id("bpf_map_trace_update_elem",
+					  BPF_TRACE_FENTRY);
+	ASSERT_LT(0, hook);
+	opts.ids = (__u32[]){ hook, UINT_MAX };
+	return bpf_program__attach_tracing_multi(prog, NULL, &opts);
+}
+
+/* That the hook is called if a program is there. */
+static inline void expect_on_and_off(struct __test_metadata *_metadata,
+				     const struct probe *probe)
+{
+	struct static_key *skel = load(_metadata, "fentry");
+
+	expect_calls(_metadata, probe, 1, 0);
+	static_key__destroy(skel);
+	expect_off(_metadata, probe);
+}
+
+#endif /* STATIC_KEY_H */
