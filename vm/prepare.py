@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vm.audit import audit
 from vm.bases import TABLE, is_of, load_base
 from vm.build import Image, build_image
 from vm.errors import UsageError
@@ -83,4 +84,6 @@ def prepare(
             jobs=options.jobs,
             targets=targets,
         )
+        applied = len(series(folder)) if upto is None else upto
+        audit(image, folder, applied, exact=not options.patched, log=log("audit"))
     return Prepared(image, programs, stages)

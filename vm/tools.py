@@ -31,6 +31,7 @@ HARNESS = (
 
 # To fetch, build and boot a kernel, and to build the selftests.
 KERNEL = (
+    Tool("addr2line", "binutils"),
     Tool("ar", "binutils"),
     Tool("bc", "bc"),
     Tool("bison", "bison"),
@@ -41,6 +42,7 @@ KERNEL = (
     Tool("llvm-strip", "llvm"),
     Tool("lz4", "lz4"),
     Tool("make", "make"),
+    Tool("objdump", "binutils"),
     Tool("pahole", "dwarves"),
     Tool("perl", "perl"),
     Tool("qemu-system-x86_64", "qemu-system-x86"),

@@ -37,6 +37,7 @@ TOOLS = {
     "gcc": "echo gcc 12",
     "ccache": 'exec "$@"',
     "pahole": "echo v1.24",
+    "objdump": "echo code",
     "gdb": "echo reading; echo 'Thread 1 (CPU#0 [running])'; echo \"#0 0x1 in $*\"",
     "qemu-system-x86_64": "echo QEMU emulator version 7.2.22",
 }
@@ -205,6 +206,7 @@ def make_project(path: Path) -> Project:
     for number, old, lines in ((1, 1, "+first"), (2, 2, " first\n+second")):
         text = PATCH.format(old=old, new=old + 1, lines=lines + "\n")
         (path / "patches" / BASE / f"000{number}-add-a-line.patch").write_text(text)
+    (path / "patches" / BASE / "calls.toml").write_text("calls = []\n")
     (path / "kconfig" / "base.config").write_text("CONFIG_NR_CPUS=8\n")
     (path / "kconfig" / "vm.config").write_text("CONFIG_TTY=y\n")
     (path / "kconfig" / "debug.config").write_text("CONFIG_KASAN=y\n")
