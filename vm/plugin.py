@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,6 +19,7 @@ from vm import attach, bench, faults
 from vm.each_patch import each_patch
 from vm.errors import HarnessError, UsageError
 from vm.git_tree import git_tree
+from vm.github import error_commands, page, write_page
 from vm.options import Options, add_options
 from vm.prepare import ROOT
 from vm.results import TestResult, variants_table
@@ -228,6 +230,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         with run.saving(Path(junit.logfile)):
             write_junit(junit)
         _close(junit, session.config)
+    if run.results and (name := os.environ.get("GITHUB_STEP_SUMMARY")):
+        words = ["./run_tests.py", *map(str, session.config.invocation_params.args)]
+        with run.saving(Path(name)):
+            write_page(Path(name), page(shlex.join(words), run.results, run.summary()))
     if run.error is not None:
         session.exitstatus = run.error.exit_status
     elif (
@@ -258,6 +264,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             console.print(stress_table(run.results))
     for line in run.summary():
         terminalreporter.write_line(line)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in error_commands(run.results):
+            terminalreporter.write_line(line)
 
 
 def run_of(config: pytest.Config) -> Run:
