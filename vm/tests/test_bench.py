@@ -99,7 +99,7 @@ def test_summary(measured: tuple[Project, Ended]) -> None:
     assert "test session starts" not in ended.output
     assert ", all patches\n" in ended.output
     assert re.search(r"^kernel:  \S+, accelerator: tcg ", ended.output, re.MULTILINE)
-    assert f"logs:    {project.logs}: bench.json, bench.svg, build.log" in ended.output
+    assert f"logs:    {project.logs}: audit.log, bench.json, bench.svg" in ended.output
 
 
 def test_boots_that_differ(project: Project) -> None:
