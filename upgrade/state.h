@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What upgrade.bpf.h and upgrade.c share. */
+/* What upgrade.bpf.h and the library's user space side share. */
 #ifndef UPGRADE_STATE_H
 #define UPGRADE_STATE_H
 

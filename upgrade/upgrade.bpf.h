@@ -490,7 +490,7 @@ upgrade_delete_elem(const UPGRADE_NEW_KEY *key)
 	return upgrade_do(key, NULL, 0, UPGRADE_DELETE);
 }
 
-/* From here on, the programs that upgrade.c loads and attaches. */
+/* From here on, the programs that the library loads and attaches. */
 
 static __always_inline void upgrade_mark(struct bpf_map *map, void *key)
 {

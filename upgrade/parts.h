@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the parts of the library's user space side share. */
+#ifndef UPGRADE_PARTS_H
+#define UPGRADE_PARTS_H
+
+#include <time.h>
+#include "keyset.h"
+#include "upgrade.h"
+
+enum { MARK_UPDATE, MARK_DELETE, COPY, LIST, BATCH, LIST_BATCH, PROGRAMS };
+extern const char *const upgrade_programs[PROGRAMS];	/* their names */
+
+struct upgrade {
+	struct upgrade_opts opts;
+	struct upgrade_report *report;
+	struct upgrade_state *state;	/* in memory shared with the programs */
+	struct bpf_object *obj;
+	struct bpf_map *old_map, *new_map;
+	struct bpf_program *prog[PROGRAMS];
+	struct bpf_link *link[PROGRAMS];
+	struct ring_buffer *marks, *created;
+	struct keyset dirty;		/* reported and not reconciled yet */
+	struct keyset known;		/* may be in the new map */
+	char *batch;			/* the mapped upgrade_keys, for upgrade_batch */
+	size_t stride;			/* of its keys */
+	int outer_fd, inner_fd;		/* see grace() */
+	bool no_delete;			/* the new map is an array */
+	bool percpu;			/* both maps are per-CPU */
+	bool frozen;
+	bool out_of_memory;
+	__u64 sampled;
+};
+
+static inline __u64 now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* upgrade.c: */
+int upgrade_begin(struct upgrade *u, struct upgrade_report *report);
+int upgrade_end(struct upgrade *u, int err);
+int upgrade_attach_markers(struct upgrade *u);
+
+/* report.c: */
+
+/* Record an error, unless there is an earlier one; returns `err`. */
+int __attribute__((format(printf, 3, 4)))
+report_error(struct upgrade *u, int err, const char *format, ...);
+
+void report_sample(struct upgrade *u, bool always);
+void report_phase(struct upgrade *u, enum upgrade_phase phase);
+
+/*
+ * Increases with each change of the old map, whether or not a marker could run. A
+ * skipped marker does not tell which map it was for, so all maps count then.
+ */
+__u64 report_changes(struct upgrade *u);
+
+/* Skipped runs of the new version's programs. */
+__u64 report_missed_events(struct upgrade *u);
+
+/* Fill in what the programs counted. Then judge it: 0 or -EUCLEAN. */
+void report_fill_in(struct upgrade *u);
+int report_judge(struct upgrade *u);
+
+/* mover.c: */
+
+/*
+ * Wait until every system call on a map and every non-sleepable program that is now
+ * running has ended.
+ */
+int mover_wait(struct upgrade *u);
+
+/* The rings of reports and of created elements: open them, and read what is there. */
+int mover_open_rings(struct upgrade *u);
+int mover_drain(struct upgrade *u);
+int mover_drain_created(struct upgrade *u);
+int mover_drain_all(struct upgrade *u);
+
+/* Have the kernel compare the elements of these keys, or all of the old map. */
+int mover_run(struct upgrade *u, struct keyset *set, enum upgrade_pass pass);
+int mover_run_all(struct upgrade *u, enum upgrade_pass pass);
+
+/* Compare those of the keys that were reported so far, after a grace period. */
+int mover_reconcile(struct upgrade *u, enum upgrade_pass pass);
+
+/* List the new map, while only the library writes to it. */
+int mover_list(struct upgrade *u);
+
+/* course.c: up to the switch; the switch and what follows; what is left to do then. */
+int course_watch(struct upgrade *u);
+int course_settle(struct upgrade *u);
+int course_finish(struct upgrade *u, int first);
+
+#endif /* UPGRADE_PARTS_H */

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The report of an upgrade, and how it is judged. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <bpf/bpf.h>
+#include "parts.h"
+
+#define SAMPLE_NS 20000000ULL
+
+/* Record an error, unless there is an earlier one. */
+int __attribute__((format(printf, 3, 4)))
+report_error(struct upgrade *u, int err, const char *format, ...)
+{
+	va_list args;
+
+	if (!u->report->error[0]) {
+		va_start(args, format);
+		vsnprintf(u->report->error, sizeof(u->report->error), format, args);
+		va_end(args);
+	}
+	return err;
+}
+
+void report_sample(struct upgrade *u, bool always)
+{
+	struct upgrade_sample s = { .phase = u->state->phase };
+	__u64 t = now();
+
+	if (!u->opts.sample || (!always && t - u->sampled < SAMPLE_NS))
+		return;
+	u->sampled = t;
+	s.reported = u->state->reported;
+	s.dirty = u->dirty.count;
+	s.copied = u->state->visited[UPGRADE_COPY];
+	u->opts.sample(u->opts.ctx, &s);
+}
+
+static __u64 misses(struct bpf_program *prog)
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+
+	if (bpf_program__fd(prog) < 0 ||
+	    bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+		return 0;
+	return info.recursion_misses;
+}
+
+__u64 report_changes(struct upgrade *u)
+{
+	return u->state->reported + misses(u->prog[MARK_UPDATE]) +
+	       misses(u->prog[MARK_DELETE]);
+}
+
+static bool ours(struct upgrade *u, struct bpf_program *prog)
+{
+	for (int i = 0; i < PROGRAMS; i++)
+		if (prog == u->prog[i])
+			return true;
+	return false;
+}
+
+__u64 report_missed_events(struct upgrade *u)
+{
+	struct bpf_program *prog;
+	__u64 sum = 0;
+
+	bpf_object__for_each_program(prog, u->obj)
+		if (bpf_program__autoload(prog) && !ours(u, prog))
+			sum += misses(prog);
+	return sum;
+}
+
+void report_phase(struct upgrade *u, enum upgrade_phase phase)
+{
+	__atomic_store_n(&u->state->phase, phase, __ATOMIC_SEQ_CST);
+	u->report->phase = phase;
+	report_sample(u, true);
+}
+
+void report_fill_in(struct upgrade *u)
+{
+	struct upgrade_report *r = u->report;
+	struct upgrade_state *s = u->state;
+
+	r->missing = s->missing;
+	r->stale = s->stale;
+	r->resurrected = s->resurrected;
+	r->late = s->late;
+	r->changes = s->reported;
+	r->copied = s->changed[UPGRADE_COPY];
+	r->reconciled = s->changed[UPGRADE_RECONCILE];
+	r->refreshed = s->changed[UPGRADE_REFRESH];
+	r->repaired_marked = s->changed[UPGRADE_MARKED];
+	r->repaired_unmarked = s->changed[UPGRADE_FULL];
+	r->unmarked = s->unmarked;
+	r->unlisted = s->unlisted;
+	r->lock_failures = s->lock_failures;
+	r->own_failures = s->own_failures;
+	r->write_errors = s->write_errors;
+	r->recursion_misses = misses(u->prog[MARK_UPDATE]) + misses(u->prog[MARK_DELETE]);
+}
+
+/* The result of the proof: 0 or -EUCLEAN. */
+int report_judge(struct upgrade *u)
+{
+	struct upgrade_report *r = u->report;
+
+	if (!r->missing && !r->stale && !r->resurrected && !r->late && !r->missed_events &&
+	    !r->unlisted && !r->lock_failures && !r->own_failures)
+		return 0;
+	return report_error(u, -EUCLEAN,
+			    "%llu missing, %llu stale, %llu resurrected, %llu late, %llu events missed, %llu unlisted, %llu locks, %llu owners",
+			    r->missing, r->stale, r->resurrected, r->late, r->missed_events,
+			    r->unlisted, r->lock_failures, r->own_failures);
+}
