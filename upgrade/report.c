@@ -98,6 +98,7 @@ void report_fill_in(struct upgrade *u)
 	r->unlisted = s->unlisted;
 	r->lock_failures = s->lock_failures;
 	r->own_failures = s->own_failures;
+	r->copy_failures = s->copy_failures;
 	r->write_errors = s->write_errors;
 	r->recursion_misses = misses(u->prog[MARK_UPDATE]) + misses(u->prog[MARK_DELETE]);
 }
@@ -108,10 +109,10 @@ int report_judge(struct upgrade *u)
 	struct upgrade_report *r = u->report;
 
 	if (!r->missing && !r->stale && !r->resurrected && !r->late && !r->missed_events &&
-	    !r->unlisted && !r->lock_failures && !r->own_failures)
+	    !r->unlisted && !r->lock_failures && !r->own_failures && !r->copy_failures)
 		return 0;
 	return report_error(u, -EUCLEAN,
-			    "%llu missing, %llu stale, %llu resurrected, %llu late, %llu events missed, %llu unlisted, %llu locks, %llu owners",
+			    "%llu missing, %llu stale, %llu resurrected, %llu late, %llu events missed, %llu unlisted, %llu locks, %llu owners, %llu copies",
 			    r->missing, r->stale, r->resurrected, r->late, r->missed_events,
-			    r->unlisted, r->lock_failures, r->own_failures);
+			    r->unlisted, r->lock_failures, r->own_failures, r->copy_failures);
 }

@@ -28,6 +28,12 @@
  *   upgrade_update_elem()	for an update with any flags
  *   upgrade_delete_elem()	for a deletion
  *
+ * All of them return 0 or a negative errno. If one of the first three fails, the
+ * program must leave the key alone: the map has no room to copy the element, or
+ * there is no room to note that the new version changes it. If one of the last two
+ * fails, nothing was changed. A failure that the upgrade is to blame for makes it
+ * fail, too.
+ *
  * After upgrade_before_write() and upgrade_before_delete(), the new version owns
  * the key even if the operation then fails. Where it can fail because of what the
  * map holds (BPF_NOEXIST, BPF_EXIST, deletion of a missing element), only the last
@@ -46,6 +52,7 @@
 #define UPGRADE_LOOPS 16	/* the holder's vCPU may not run for long */
 #define UPGRADE_READS 8		/* tries to read a value that keeps changing */
 #define UPGRADE_ALL (~0ULL)	/* the slots of all CPUs, or the only one */
+#define UPGRADE_EBUSY 16	/* EBUSY is not in vmlinux.h */
 
 extern void bpf_local_irq_save(unsigned long *flags__irq_flag) __weak __ksym;
 extern void bpf_local_irq_restore(unsigned long *flags__irq_flag) __weak __ksym;
@@ -248,36 +255,48 @@ static __always_inline void upgrade_note_created(const UPGRADE_OLD_KEY *old_key)
 		__sync_fetch_and_add(&upgrade.unlisted, 1);
 }
 
-/* Write s->new to the element; create it if necessary. */
-static __always_inline bool upgrade_write_new(const UPGRADE_OLD_KEY *old_key,
-					      const UPGRADE_NEW_KEY *key,
-					      struct upgrade_stripe *s, bool create,
-					      __u32 pass)
+/* Write s->new to the element; create it if necessary. 0 or a negative errno. */
+static __always_inline int upgrade_write_new(const UPGRADE_OLD_KEY *old_key,
+					     const UPGRADE_NEW_KEY *key,
+					     struct upgrade_stripe *s, bool create,
+					     __u32 pass)
 {
-	if (bpf_map_update_elem(&UPGRADE_NEW_MAP, key, &s->new, BPF_ANY)) {
+	int err = bpf_map_update_elem(&UPGRADE_NEW_MAP, key, &s->new, BPF_ANY);
+
+	if (err)
 		__sync_fetch_and_add(&upgrade.write_errors, 1);
-		return false;
-	}
-	if (create && pass >= UPGRADE_REFRESH)
+	else if (create && pass >= UPGRADE_REFRESH)
 		upgrade_note_created(old_key);
-	return true;
+	return err;
 }
+
+/*
+ * The functions from here to upgrade_sync() return 1 if the elements differed, 0 if
+ * not, and a negative errno if the new map refused the change.
+ */
 
 /* The key is not in the old map, and the new version did not create it: drop it. */
-static __always_inline bool upgrade_drop(const UPGRADE_NEW_KEY *key, void *new, __u32 pass)
+static __always_inline int upgrade_drop(const UPGRADE_NEW_KEY *key, void *new, __u32 pass)
 {
+	int err;
+
 	if (!new)
-		return false;
-	if (pass >= UPGRADE_CHECK)
+		return 0;
+	if (pass >= UPGRADE_CHECK) {
 		__sync_fetch_and_add(&upgrade.resurrected, 1);
-	else
-		bpf_map_delete_elem(&UPGRADE_NEW_MAP, key);
-	return true;
+		return 1;
+	}
+	err = bpf_map_delete_elem(&UPGRADE_NEW_MAP, key);
+	if (err && upgrade_new_slot(key, 0)) {
+		__sync_fetch_and_add(&upgrade.write_errors, 1);
+		return err;
+	}
+	return 1;
 }
 
-static __always_inline bool upgrade_sync_one(const UPGRADE_OLD_KEY *old_key,
-					     const UPGRADE_NEW_KEY *key,
-					     struct upgrade_stripe *s, __u32 pass)
+static __always_inline int upgrade_sync_one(const UPGRADE_OLD_KEY *old_key,
+					    const UPGRADE_NEW_KEY *key,
+					    struct upgrade_stripe *s, __u32 pass)
 {
 	bool there = upgrade_read_old(old_key, 0, s);
 	void *new = upgrade_new_slot(key, 0);
@@ -285,40 +304,40 @@ static __always_inline bool upgrade_sync_one(const UPGRADE_OLD_KEY *old_key,
 	if (!there)
 		return upgrade_drop(key, new, pass);
 	if (new && upgrade_equal(new, &s->new, sizeof(s->new)))
-		return false;
-	if (pass >= UPGRADE_CHECK)
-		__sync_fetch_and_add(new ? &upgrade.stale : &upgrade.missing, 1);
-	else
-		upgrade_write_new(old_key, key, s, !new, pass);
-	return true;
+		return 0;
+	if (pass < UPGRADE_CHECK)
+		return upgrade_write_new(old_key, key, s, !new, pass) ?: 1;
+	__sync_fetch_and_add(new ? &upgrade.stale : &upgrade.missing, 1);
+	return 1;
 }
 
 /*
  * A program's update writes the slot of its own CPU only. So slots change hands one
  * by one; the element itself belongs to the new version once it owns any of them.
  */
-static __always_inline bool upgrade_sync_percpu(const UPGRADE_OLD_KEY *old_key,
-						const UPGRADE_NEW_KEY *key,
-						struct upgrade_stripe *s, __u64 owned,
-						__u32 pass)
+static __always_inline int upgrade_sync_percpu(const UPGRADE_OLD_KEY *old_key,
+					       const UPGRADE_NEW_KEY *key,
+					       struct upgrade_stripe *s, __u64 owned,
+					       __u32 pass)
 {
 	bool there = upgrade_find_old(old_key, 0);
 	void *new = upgrade_new_slot(key, 0);
-	bool changed = false;
+	int changed = 0, err;
 
 	if (!there && !owned)
 		return upgrade_drop(key, new, pass);
 	if (!new) {
 		if (owned)
-			return false;
+			return 0;
 		if (pass >= UPGRADE_CHECK) {
 			__sync_fetch_and_add(&upgrade.missing, 1);
-			return true;
+			return 1;
 		}
 		upgrade_store(&s->new, NULL, sizeof(s->new));
-		if (!upgrade_write_new(old_key, key, s, true, pass))
-			return true;
-		changed = true;
+		err = upgrade_write_new(old_key, key, s, true, pass);
+		if (err)
+			return err;
+		changed = 1;
 	}
 	for (__u32 cpu = 0; cpu < upgrade_config.nr_cpus && cpu < 64; cpu++) {
 		if (owned >> cpu & 1)
@@ -330,7 +349,7 @@ static __always_inline bool upgrade_sync_percpu(const UPGRADE_OLD_KEY *old_key,
 			break;
 		if (upgrade_equal(new, &s->new, sizeof(s->new)))
 			continue;
-		changed = true;
+		changed = 1;
 		if (pass >= UPGRADE_CHECK)
 			__sync_fetch_and_add(&upgrade.stale, 1);
 		else
@@ -344,13 +363,13 @@ static __always_inline bool upgrade_sync_percpu(const UPGRADE_OLD_KEY *old_key,
 
 /*
  * Make the new map's element equal to the old map's, except for owned slots. The
- * caller holds the lock of the key.
+ * caller holds the lock of the key. 0 or a negative errno.
  */
 static __noinline __attribute__((unused)) int
 upgrade_sync(const UPGRADE_OLD_KEY *old_key, const UPGRADE_NEW_KEY *key,
 	     struct upgrade_stripe *s, __u64 owned, __u32 pass)
 {
-	bool changed;
+	int changed;
 
 	if (owned == UPGRADE_ALL || pass >= UPGRADE_PASSES)
 		return 0;
@@ -361,6 +380,8 @@ upgrade_sync(const UPGRADE_OLD_KEY *old_key, const UPGRADE_NEW_KEY *key,
 	else
 		changed = upgrade_sync_one(old_key, key, s, pass);
 	__sync_fetch_and_add(&upgrade.visited[pass], 1);
+	if (changed < 0)
+		return changed;
 	if (changed)
 		__sync_fetch_and_add(&upgrade.changed[pass], 1);
 	return 0;
@@ -373,14 +394,30 @@ static __always_inline __u64 upgrade_owner(const UPGRADE_NEW_KEY *key)
 	return owned ? *owned : 0;
 }
 
+/* Make room to note the owner of a key, before it is known whether there will be one. */
+static __always_inline int upgrade_reserve(const UPGRADE_NEW_KEY *key)
+{
+	__u64 nobody = 0;
+	int err;
+
+	if (bpf_map_lookup_elem(&upgrade_owned, key))
+		return 0;
+	err = bpf_map_update_elem(&upgrade_owned, key, &nobody, BPF_NOEXIST);
+	if (err)
+		__sync_fetch_and_add(&upgrade.own_failures, 1);
+	return err;
+}
+
+/* Use the room to note that these slots are owned; give it back if none is. */
 static __always_inline void upgrade_own(const UPGRADE_NEW_KEY *key, __u64 slots)
 {
 	__u64 *owned = bpf_map_lookup_elem(&upgrade_owned, key);
 
-	if (owned)
-		*owned |= slots;
-	else if (bpf_map_update_elem(&upgrade_owned, key, &slots, BPF_ANY))
-		__sync_fetch_and_add(&upgrade.own_failures, 1);
+	if (!owned)
+		return;
+	*owned |= slots;
+	if (!*owned)
+		bpf_map_delete_elem(&upgrade_owned, key);
 }
 
 static __always_inline __u32 upgrade_phase(void)
@@ -419,6 +456,35 @@ static __always_inline long upgrade_plain(const UPGRADE_NEW_KEY *key,
 	return 0;
 }
 
+/* The caller holds the lock of the key. */
+static __always_inline long upgrade_do_locked(const UPGRADE_OLD_KEY *old_key,
+					      const UPGRADE_NEW_KEY *key,
+					      struct upgrade_stripe *s,
+					      const UPGRADE_NEW_VALUE *value, __u64 flags,
+					      enum upgrade_op op, __u32 phase)
+{
+	__u64 slots = UPGRADE_ALL;
+	long err;
+
+	if (phase == UPGRADE_SWITCHED) {
+		err = upgrade_sync(old_key, key, s, upgrade_owner(key), UPGRADE_REFRESH);
+		if (err) {
+			__sync_fetch_and_add(&upgrade.copy_failures, 1);
+			return err;
+		}
+	}
+	if (op == UPGRADE_READ)
+		return 0;
+	err = upgrade_reserve(key);
+	if (err)
+		return err;
+	err = upgrade_plain(key, value, flags, op);
+	if (upgrade_config.percpu && (op == UPGRADE_WRITE || op == UPGRADE_UPDATE))
+		slots = 1ULL << (bpf_get_smp_processor_id() & 63);
+	upgrade_own(key, err ? 0 : slots);
+	return err;
+}
+
 static __always_inline long upgrade_do(const UPGRADE_NEW_KEY *key,
 				       const UPGRADE_NEW_VALUE *value, __u64 flags,
 				       enum upgrade_op op)
@@ -426,7 +492,6 @@ static __always_inline long upgrade_do(const UPGRADE_NEW_KEY *key,
 	UPGRADE_OLD_KEY old_key = {0};
 	struct upgrade_stripe *s;
 	unsigned long irq;
-	__u64 slots;
 	__u32 phase;
 	long err;
 
@@ -439,15 +504,8 @@ static __always_inline long upgrade_do(const UPGRADE_NEW_KEY *key,
 		return upgrade_plain(key, value, flags, op);
 	s = upgrade_lock(key, &irq);
 	if (!s)
-		return upgrade_plain(key, value, flags, op);
-	if (phase == UPGRADE_SWITCHED)
-		upgrade_sync(&old_key, key, s, upgrade_owner(key), UPGRADE_REFRESH);
-	err = upgrade_plain(key, value, flags, op);
-	slots = UPGRADE_ALL;
-	if (upgrade_config.percpu && (op == UPGRADE_WRITE || op == UPGRADE_UPDATE))
-		slots = 1ULL << (bpf_get_smp_processor_id() & 63);
-	if (!err && op != UPGRADE_READ)
-		upgrade_own(key, slots);
+		return -UPGRADE_EBUSY;
+	err = upgrade_do_locked(&old_key, key, s, value, flags, op, phase);
 	upgrade_unlock(s, &irq);
 	return err;
 }
@@ -458,22 +516,22 @@ static __always_inline bool upgrade_active(void)
 	return !upgrade_config.enabled || upgrade_phase() != UPGRADE_WATCHING;
 }
 
-static __noinline __attribute__((unused)) void
+static __noinline __attribute__((unused)) long
 upgrade_before_read(const UPGRADE_NEW_KEY *key)
 {
-	upgrade_do(key, NULL, 0, UPGRADE_READ);
+	return upgrade_do(key, NULL, 0, UPGRADE_READ);
 }
 
-static __noinline __attribute__((unused)) void
+static __noinline __attribute__((unused)) long
 upgrade_before_write(const UPGRADE_NEW_KEY *key)
 {
-	upgrade_do(key, NULL, 0, UPGRADE_WRITE);
+	return upgrade_do(key, NULL, 0, UPGRADE_WRITE);
 }
 
-static __noinline __attribute__((unused)) void
+static __noinline __attribute__((unused)) long
 upgrade_before_delete(const UPGRADE_NEW_KEY *key)
 {
-	upgrade_do(key, NULL, 0, UPGRADE_FORGET);
+	return upgrade_do(key, NULL, 0, UPGRADE_FORGET);
 }
 
 /* Like bpf_map_update_elem() and bpf_map_delete_elem() on the new map. */

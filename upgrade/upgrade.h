@@ -81,9 +81,15 @@ struct upgrade_report {
 	__u64 late;		/* reports after the new map was complete; must be 0 */
 	__u64 missed_events;	/* skipped runs of the new version while the old one
 				 * was still attached; must be 0 */
-	__u64 unlisted, lock_failures, own_failures;	/* must be 0 */
-	__u64 write_errors;	/* elements that the new map refused; harmless if the
-				 * proof finds nothing missing */
+	__u64 unlisted;		/* keys that the proof does not know of; must be 0 */
+
+	/* Calls of the new version that the library had to refuse; must be 0. */
+	__u64 lock_failures;	/* in an NMI that found the key locked */
+	__u64 own_failures;	/* more than opts.max_owned keys were changed */
+	__u64 copy_failures;	/* the new map had no room for the old map's element */
+
+	__u64 write_errors;	/* elements that the new map refused: harmless, unless
+				 * counted as missing or in copy_failures */
 
 	__u64 watch_ns;		/* from attaching the markers to the switch */
 	__u64 window_ns;	/* from the switch to the end */

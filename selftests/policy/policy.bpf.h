@@ -64,7 +64,8 @@ long BPF_PROG(check_write, const struct pt_regs *regs)
 
 	if (!is_member(pid) || !upgrade_active())
 		return 0;
-	upgrade_before_read(&key);
+	if (upgrade_before_read(&key))
+		return -EPERM;
 	value = bpf_map_lookup_elem(&UPGRADE_NEW_MAP, &key);
 	return value && value->ino == ino_of(fd) ? 0 : -EPERM;
 }
@@ -78,8 +79,8 @@ int BPF_PROG(record_open, unsigned int fd, struct file *file)
 
 	if (!is_member(pid) || !is_just_opened(file) || !upgrade_active())
 		return 0;
-	upgrade_before_write(&key);
-	bpf_map_update_elem(&UPGRADE_NEW_MAP, &key, &value, BPF_ANY);
+	if (!upgrade_before_write(&key))
+		bpf_map_update_elem(&UPGRADE_NEW_MAP, &key, &value, BPF_ANY);
 	return 0;
 }
 
@@ -91,8 +92,8 @@ int BPF_PROG(forget_close, struct files_struct *files, unsigned int fd)
 
 	if (!is_member(pid) || !upgrade_active())
 		return 0;
-	upgrade_before_delete(&key);
-	bpf_map_delete_elem(&UPGRADE_NEW_MAP, &key);
+	if (!upgrade_before_delete(&key))
+		bpf_map_delete_elem(&UPGRADE_NEW_MAP, &key);
 	return 0;
 }
 

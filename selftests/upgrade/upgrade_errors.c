@@ -15,9 +15,9 @@ TEST_F(small, writers_that_cannot_be_held)
 
 static void look_at_others(FIXTURE_DATA(small) *self)
 {
-	run_op(self, 1, 8, 0);
+	run_op(self, WIDE_READ, 1, 8, 0);
 	self->found = self->op.found;
-	run_op(self, 1, 7, 17);
+	run_op(self, WIDE_UPDATE, 1, 7, 17);
 }
 
 /* Element {1, 7} has nothing to do with the old map's element 1. */
@@ -50,10 +50,7 @@ static void replace(FIXTURE_DATA(small) *self)
 
 TEST_F(small, replacement_in_full_maps)
 {
-	close_new(self);
-	ASSERT_EQ(0, open_new(self, ENTRIES));
-	ASSERT_EQ(0, upgrade_small__load(self->skel));
-	self->new = bpf_map__fd(self->skel->maps.new_map);
+	ASSERT_EQ(0, reopen_new(self, ENTRIES));
 	self->on_attach = add;
 	self->on_reconcile = replace;
 	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);

@@ -9,8 +9,8 @@ const volatile bool percpu;
 volatile __u32 active;		/* set by the switch */
 
 #define upgrade_active() active
-#define upgrade_before_read(key)
-#define upgrade_before_write(key)
+#define upgrade_before_read(key) 0L
+#define upgrade_before_write(key) 0L
 #define upgrade_update_elem(key, value, flags) \
 	bpf_map_update_elem(&new_map, key, value, flags)
 #define upgrade_delete_elem(key) bpf_map_delete_elem(&new_map, key)

@@ -10,18 +10,20 @@ static __always_inline long new_op(const struct load_op *op)
 {
 	struct new_value value = { op->stamp, LOAD_CHECK(op->stamp) }, *found;
 	__u32 key = op->key + LOAD_SHIFT;
+	long err;
 
 	if (op->kind == LOAD_READ) {
-		upgrade_before_read(&key);
+		err = upgrade_before_read(&key);
+		if (err)
+			return err;
 		found = bpf_map_lookup_elem(&new_map, &key);
 		return found ? (long)found->stamp : -ENOENT;
 	}
 	if (op->kind == LOAD_DELETE)
 		return upgrade_delete_elem(&key);
-	if (op->flags == BPF_ANY && (op->stamp & 1)) {
-		upgrade_before_write(&key);
-		return bpf_map_update_elem(&new_map, &key, &value, BPF_ANY);
-	}
+	if (op->flags == BPF_ANY && (op->stamp & 1))
+		return upgrade_before_write(&key) ?:
+		       bpf_map_update_elem(&new_map, &key, &value, BPF_ANY);
 	return upgrade_update_elem(&key, &value, op->flags);
 }
 

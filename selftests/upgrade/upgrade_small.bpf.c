@@ -45,17 +45,25 @@ static __always_inline void upgrade_convert_value(const __u64 *old, __u64 *new)
 
 #include "upgrade.bpf.h"
 
+static long change(const struct wide_op *op, const struct wide_key *key, __u64 value)
+{
+	if (op->kind == WIDE_UPDATE)
+		return upgrade_update_elem(key, &value, BPF_ANY);
+	if (op->kind == WIDE_DELETE)
+		return upgrade_delete_elem(key);
+	return upgrade_before_write(key) ?: bpf_map_update_elem(&new_map, key, &value, BPF_ANY);
+}
+
 SEC("syscall")
 int new_op(struct wide_op *op)
 {
 	struct wide_key key = op->key;
-	__u64 value = op->value, *found;
+	__u64 *found;
 
 	upgrade_before_read(&key);
 	found = bpf_map_lookup_elem(&new_map, &key);
 	op->found = found ? *found : 0;
-	if (value)
-		op->result = upgrade_update_elem(&key, &value, BPF_ANY);
+	op->result = op->kind == WIDE_READ ? 0 : change(op, &key, op->value);
 	return 0;
 }
 

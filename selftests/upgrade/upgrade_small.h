@@ -27,6 +27,8 @@ FIXTURE(small)
 	void (*on_settled)(FIXTURE_DATA(small) *self);
 	struct wide_op op;
 	__s64 found;
+	long result[4];
+	__u64 read[4];
 };
 
 static inline int set_old(FIXTURE_DATA(small) *self, __u32 key, __u64 value)
@@ -132,6 +134,17 @@ static inline void close_new(FIXTURE_DATA(small) *self)
 	self->skel = NULL;
 }
 
+/* Start over with a new map of this size. */
+static inline int reopen_new(FIXTURE_DATA(small) *self, __u32 entries)
+{
+	int err;
+
+	close_new(self);
+	err = open_new(self, entries) ?: upgrade_small__load(self->skel);
+	self->new = bpf_map__fd(self->skel->maps.new_map);
+	return err;
+}
+
 FIXTURE_SETUP(small)
 {
 	libbpf_set_print(print_warnings);
@@ -165,14 +178,24 @@ static inline int run(FIXTURE_DATA(small) *self)
 	return upgrade_run(self->upgrade, &self->report);
 }
 
-/* Have the new version handle an event. */
-static inline void run_op(FIXTURE_DATA(small) *self, __u32 key, __u32 part, __u64 value)
+/* Have the new version handle an event; what it found is in self->op. */
+static inline long run_op(FIXTURE_DATA(small) *self, enum wide_kind kind, __u32 key,
+			  __u32 part, __u64 value)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &self->op,
 		    .ctx_size_in = sizeof(self->op));
 
-	self->op = (struct wide_op){ .key = { key, part }, .value = value, .result = 1 };
+	self->op = (struct wide_op){
+		.kind = kind, .key = { key, part }, .value = value, .result = 1,
+	};
 	bpf_prog_test_run_opts(bpf_program__fd(self->skel->progs.new_op), &opts);
+	return self->op.result;
+}
+
+static inline __u64 read_new(FIXTURE_DATA(small) *self, __u32 key)
+{
+	run_op(self, WIDE_READ, key, 0, 0);
+	return self->op.found;
 }
 
 #endif /* UPGRADE_SMALL_H */

@@ -9,10 +9,18 @@ struct wide_key {
 	__u32 part;
 };
 
+enum wide_kind {
+	WIDE_READ,
+	WIDE_UPDATE,
+	WIDE_WRITE,		/* update, but announced by upgrade_before_write() */
+	WIDE_DELETE,
+};
+
 /* What the new version is to do, and what it found before doing it. */
 struct wide_op {
+	enum wide_kind kind;
 	struct wide_key key;
-	__u64 value;		/* 0: only look up */
+	__u64 value;
 	__u64 found;		/* 0: nothing */
 	__s64 result;
 };
