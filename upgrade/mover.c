@@ -9,20 +9,6 @@
 
 #define CHUNK 256		/* elements to copy before looking at the reports */
 
-/*
- * Wait until every system call on a map and every non-sleepable program that is now
- * running has ended. Updating a map of maps from user space guarantees that, since
- * programs may be using the inner map. membarrier() does not wait at all on a
- * single CPU, and fails with nohz_full.
- */
-int mover_wait(struct upgrade *u)
-{
-	__u32 zero = 0;
-	int err = bpf_map_update_elem(u->outer_fd, &zero, &u->inner_fd, BPF_ANY);
-
-	return err ? report_error(u, err, "cannot wait for a grace period") : 0;
-}
-
 static int on_mark(void *ctx, void *key, size_t size)
 {
 	struct upgrade *u = ctx;
@@ -79,16 +65,12 @@ int mover_drain_created(struct upgrade *u)
 	return n < 0 ? n : 0;
 }
 
-/* Empty both rings. Only ends once the old map is frozen, or nearly so. */
 int mover_drain_all(struct upgrade *u)
 {
-	int n;
+	int n = consume(u, u->marks);
 
-	do {
-		n = consume(u, u->marks);
-	} while (n > 0);
-	while (!n && (n = consume(u, u->created)) > 0)
-		n = 0;
+	while (n >= 0 && (n = consume(u, u->created)) > 0)
+		;
 	return n;
 }
 
@@ -173,7 +155,7 @@ int mover_run_all(struct upgrade *u, enum upgrade_pass pass)
  */
 int mover_reconcile(struct upgrade *u, enum upgrade_pass pass)
 {
-	int err = mover_wait(u);
+	int err = wait_for_programs(u);
 
 	report_sample(u, true);
 	if (!err)

@@ -23,7 +23,7 @@ struct upgrade {
 	struct keyset known;		/* may be in the new map */
 	char *batch;			/* the mapped upgrade_keys, for upgrade_batch */
 	size_t stride;			/* of its keys */
-	int outer_fd, inner_fd;		/* see grace() */
+	int outer_fd, inner_fd;		/* see wait_for_programs() */
 	bool no_delete;			/* the new map is an array */
 	bool percpu;			/* both maps are per-CPU */
 	bool frozen;
@@ -53,26 +53,33 @@ report_error(struct upgrade *u, int err, const char *format, ...);
 void report_sample(struct upgrade *u, bool always);
 void report_phase(struct upgrade *u, enum upgrade_phase phase);
 
-/*
- * Increases with each change of the old map, whether or not a marker could run. A
- * skipped marker does not tell which map it was for, so all maps count then.
- */
-__u64 report_changes(struct upgrade *u);
-
 /* Skipped runs of the new version's programs. */
 __u64 report_missed_events(struct upgrade *u);
 
-/* Fill in what the programs counted. Then judge it: 0 or -EUCLEAN. */
+/* Is the new map other than it should be? 0 or -EUCLEAN. */
+int report_differences(struct upgrade *u);
+
+/* Fill in what the programs counted, and judge what happened on the way there. */
 void report_fill_in(struct upgrade *u);
 int report_judge(struct upgrade *u);
 
-/* mover.c: */
+/* wait.c: */
+int wait_open(struct upgrade *u);
+void wait_close(struct upgrade *u);
 
 /*
  * Wait until every system call on a map and every non-sleepable program that is now
  * running has ended.
  */
-int mover_wait(struct upgrade *u);
+int wait_for_programs(struct upgrade *u);
+
+/*
+ * Wait until every call of a traced function that is now between two programs, or
+ * before the first, has got past all of them.
+ */
+int wait_for_calls(struct upgrade *u);
+
+/* mover.c: */
 
 /* The rings of reports and of created elements: open them, and read what is there. */
 int mover_open_rings(struct upgrade *u);
@@ -93,6 +100,6 @@ int mover_list(struct upgrade *u);
 /* course.c: up to the switch; the switch and what follows; what is left to do then. */
 int course_watch(struct upgrade *u);
 int course_settle(struct upgrade *u);
-int course_finish(struct upgrade *u, int first);
+int course_finish(struct upgrade *u);
 
 #endif /* UPGRADE_PARTS_H */

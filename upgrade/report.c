@@ -47,12 +47,6 @@ static __u64 misses(struct bpf_program *prog)
 	return info.recursion_misses;
 }
 
-__u64 report_changes(struct upgrade *u)
-{
-	return u->state->reported + misses(u->prog[MARK_UPDATE]) +
-	       misses(u->prog[MARK_DELETE]);
-}
-
 static bool ours(struct upgrade *u, struct bpf_program *prog)
 {
 	for (int i = 0; i < PROGRAMS; i++)
@@ -87,7 +81,6 @@ void report_fill_in(struct upgrade *u)
 	r->missing = s->missing;
 	r->stale = s->stale;
 	r->resurrected = s->resurrected;
-	r->late = s->late;
 	r->changes = s->reported;
 	r->copied = s->changed[UPGRADE_COPY];
 	r->reconciled = s->changed[UPGRADE_RECONCILE];
@@ -103,16 +96,25 @@ void report_fill_in(struct upgrade *u)
 	r->recursion_misses = misses(u->prog[MARK_UPDATE]) + misses(u->prog[MARK_DELETE]);
 }
 
-/* The result of the proof: 0 or -EUCLEAN. */
+int report_differences(struct upgrade *u)
+{
+	struct upgrade_state *s = u->state;
+
+	if (!s->missing && !s->stale && !s->resurrected && !s->unlisted)
+		return 0;
+	return report_error(u, -EUCLEAN,
+			    "%llu missing, %llu stale, %llu resurrected, %llu unlisted",
+			    s->missing, s->stale, s->resurrected, s->unlisted);
+}
+
 int report_judge(struct upgrade *u)
 {
 	struct upgrade_report *r = u->report;
 
-	if (!r->missing && !r->stale && !r->resurrected && !r->late && !r->missed_events &&
-	    !r->unlisted && !r->lock_failures && !r->own_failures && !r->copy_failures)
+	if (!r->missed_events && !r->lock_failures && !r->own_failures && !r->copy_failures)
 		return 0;
 	return report_error(u, -EUCLEAN,
-			    "%llu missing, %llu stale, %llu resurrected, %llu late, %llu events missed, %llu unlisted, %llu locks, %llu owners, %llu copies",
-			    r->missing, r->stale, r->resurrected, r->late, r->missed_events,
-			    r->unlisted, r->lock_failures, r->own_failures, r->copy_failures);
+			    "%llu events missed, refused for want of %llu locks, %llu owners, %llu copies",
+			    r->missed_events, r->lock_failures, r->own_failures,
+			    r->copy_failures);
 }

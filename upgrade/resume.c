@@ -72,16 +72,14 @@ int upgrade_resume(struct upgrade *u, struct upgrade_report *r)
 		return upgrade_end(u, 0);
 	if (r->phase < UPGRADE_SWITCHED)
 		return report_error(u, -EINVAL, "not switched, so nothing to resume");
-	/* The list died with the process that made it: list again, and start counting anew. */
+	report_phase(u, UPGRADE_SWITCHED);
+	/* The list died with the process that made it, so list again. */
 	err = upgrade_attach_markers(u) ?: mover_drain_all(u);
 	u->state->unlisted = 0;
-	u->state->missing = 0;
-	u->state->stale = 0;
-	u->state->resurrected = 0;
 	if (!err && !u->no_delete)
 		err = list_new(u);
 	if (!err)
-		err = course_finish(u, 0);
+		err = course_finish(u);
 	r->window_ns = now() - began;
 	return upgrade_end(u, err);
 }

@@ -7,7 +7,10 @@
 #include <linux/types.h>
 #endif
 
-/* Only ever increases. README.md says what each phase guarantees. */
+/*
+ * README.md says what each phase guarantees. It only increases, except that a failed
+ * proof ends SETTLED with SWITCHED.
+ */
 enum upgrade_phase {
 	UPGRADE_NONE,		/* no upgrade: the new version is the only one */
 	UPGRADE_WATCHING,	/* the old version is in charge */
@@ -65,7 +68,6 @@ struct upgrade_state {
 	__u64 missing;
 	__u64 stale;
 	__u64 resurrected;
-	__u64 late;		/* reports after the new map was complete */
 
 	__u64 visited[UPGRADE_PASSES];	/* elements compared */
 	__u64 changed[UPGRADE_PASSES];	/* elements written or deleted */

@@ -4,14 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 #include <bpf/bpf.h>
 #include "parts.h"
 
 /* The part of the setup that needs the object to be loaded. */
 int upgrade_begin(struct upgrade *u, struct upgrade_report *report)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, of_maps);
 	int maps[] = { bpf_map__fd(u->old_map), bpf_map__fd(u->new_map) };
 	struct bpf_map *map;
 	int err;
@@ -27,14 +25,7 @@ int upgrade_begin(struct upgrade *u, struct upgrade_report *report)
 	if (u->state == MAP_FAILED || u->batch == MAP_FAILED)
 		return report_error(u, -errno, "cannot map the programs' data: is the object loaded?");
 
-	u->inner_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "upgrade_inner", 4, 4, 1, NULL);
-	of_maps.inner_map_fd = u->inner_fd;
-	u->outer_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "upgrade_grace", 4, 4, 1,
-				     &of_maps);
-	if (u->outer_fd < 0)
-		return report_error(u, u->outer_fd, "cannot create a map of maps");
-
-	err = mover_open_rings(u);
+	err = wait_open(u) ?: mover_open_rings(u);
 	if (err)
 		return err;
 
@@ -119,10 +110,7 @@ void upgrade_close(struct upgrade *u)
 		munmap(u->state, sizeof(*u->state));
 	if (u->batch && u->batch != MAP_FAILED)
 		munmap(u->batch, UPGRADE_BATCH * u->stride);
-	if (u->outer_fd >= 0)
-		close(u->outer_fd);
-	if (u->inner_fd >= 0)
-		close(u->inner_fd);
+	wait_close(u);
 	keyset_free(&u->dirty);
 	keyset_free(&u->known);
 	free(u);

@@ -69,16 +69,15 @@ struct upgrade_report {
 	__u64 refreshed;	/* elements copied because the new version asked */
 	__u64 repaired_marked;	/* changed once frozen: reported keys */
 	__u64 repaired_unmarked;	/* ... and keys without a report */
-	__u64 stragglers;	/* times that this had to be repeated */
+	__u64 stragglers;	/* times that this and the proof had to be repeated,
+				 * because the old map was changed nevertheless */
 	__u64 keys;		/* in the old map, once frozen */
 	__u64 kept;		/* of these, keys that the new version had written */
 
 	__u64 unmarked;		/* reports that found the ring full: harmless */
-	__u64 recursion_misses;	/* skipped runs of the markers: harmless until the old
-				 * map is frozen, counted as reports after that */
+	__u64 recursion_misses;	/* skipped runs of the markers, for any map: harmless */
 
 	__u64 missing, stale, resurrected;	/* found by the proof; must be 0 */
-	__u64 late;		/* reports after the new map was complete; must be 0 */
 	__u64 missed_events;	/* skipped runs of the new version while the old one
 				 * was still attached; must be 0 */
 	__u64 unlisted;		/* keys that the proof does not know of; must be 0 */
@@ -113,23 +112,27 @@ int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
 /*
  * To be called after load. Returns 0 if the new version is in charge and the proof
  * found nothing wrong; otherwise a negative errno, and report->error says what
- * failed. If report->phase is below UPGRADE_SWITCHED, the old version goes on as if
- * nothing had happened, and the caller must detach the new one. Otherwise, the new
- * version is in charge, and the report tells what is wrong with its map (-EUCLEAN
- * if it was the proof that failed). `report` is always filled in.
+ * failed. `report` is always filled in, and report->phase tells what that means:
+ *
+ * below SWITCHED	the old version goes on as if nothing had happened, and the
+ *			caller must detach the new one
+ * SWITCHED		the new version is in charge and right, but its map is not
+ *			complete: it still needs the old map. upgrade_resume() tries
+ *			again (-EUCLEAN: the proof found differences)
+ * DONE			the map is complete, but the new version was not served
+ *			well on the way there (-EUCLEAN)
  */
 int upgrade_run(struct upgrade *upgrade, struct upgrade_report *report);
 
 /*
- * Finish an upgrade whose process died after the switch, while its new version is
- * still attached: open the same object, call upgrade_open() with the same old map,
- * replace all maps by those of the dead process with bpf_map__reuse_fd() (so they
- * must have been pinned before the switch), load, and call this. The old version
+ * Finish an upgrade that failed or whose process died after the switch, while its
+ * new version is still attached: open the same object, call upgrade_open() with the same old map,
+ * replace all maps by those of the dead process with bpf_map__reuse_fd() (so for
+ * a process that may die, they must have been pinned before the switch), load, and call this. The old version
  * must be detached, and no process may change the old map with system calls.
  * Otherwise like upgrade_run(); the report includes the counts of the dead process,
- * except for missed_events, which died with it. If the proof was already done, it
- * is not repeated, but its findings are reported again. Returns -EINVAL if the
- * upgrade had not reached the switch.
+ * except for missed_events, which died with it. If the upgrade was DONE, its result
+ * is reported again. Returns -EINVAL if it had not reached the switch.
  *
  * Until this is done, the new version copies what it looks up, and each key that it
  * changes takes up room in a map of opts.max_owned: if that is too small, the

@@ -136,7 +136,7 @@ static int resume(struct session *session, int version)
 	err = err ?: bpf_object__load(session->object);
 	session->resuming = true;
 	err = err ?: upgrade_resume(upgrade, &session->run->report);
-	/* A failed proof is reported once more, but not forever. */
+	/* What went wrong before it was done is reported once more, but not forever. */
 	if (!err || session->run->report.phase == UPGRADE_DONE)
 		err = pins_finish(session->root) ?: err;
 	session->run->resumed = !err;

@@ -178,6 +178,25 @@ static inline int run(FIXTURE_DATA(small) *self)
 	return upgrade_run(self->upgrade, &self->report);
 }
 
+/* Carry on with a new object and the maps of this one, as another process would. */
+static inline int resume(FIXTURE_DATA(small) *self)
+{
+	struct upgrade_small *dead = self->skel;
+	struct bpf_map *map;
+	int err;
+
+	upgrade_close(self->upgrade);
+	err = open_new(self, 2 * ENTRIES);
+	bpf_object__for_each_map(map, self->skel->obj)
+		err = err ?: bpf_map__reuse_fd(map, bpf_object__find_map_fd_by_name(
+							    dead->obj, bpf_map__name(map)));
+	err = err ?: upgrade_small__load(self->skel) ?:
+	      upgrade_resume(self->upgrade, &self->report);
+	self->new = bpf_map__fd(self->skel->maps.new_map);
+	upgrade_small__destroy(dead);
+	return err;
+}
+
 /* Have the new version handle an event; what it found is in self->op. */
 static inline long run_op(FIXTURE_DATA(small) *self, enum wide_kind kind, __u32 key,
 			  __u32 part, __u64 value)

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* An upgrade that fails after the switch is right by itself, and can be finished. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include "upgrade_small.h"
+
+/* Let this process open no more files. */
+static void forbid_files(struct rlimit *old)
+{
+	int next = open("/dev/null", O_RDONLY);
+	struct rlimit none;
+
+	getrlimit(RLIMIT_NOFILE, old);
+	none = *old;
+	none.rlim_cur = next;
+	close(next);
+	setrlimit(RLIMIT_NOFILE, &none);
+}
+
+static struct rlimit files;
+
+/* The last changes of the old version, then nothing works any more. */
+static void change_and_break(FIXTURE_DATA(small) *self)
+{
+	set_old(self, 1, 11);
+	delete_old(self, 2);
+	forbid_files(&files);
+}
+
+TEST_F(small, error_after_the_switch)
+{
+	self->on_detach = change_and_break;
+	EXPECT_EQ(-EMFILE, run(self));
+	setrlimit(RLIMIT_NOFILE, &files);
+	EXPECT_EQ(UPGRADE_SWITCHED, self->report.phase);
+	EXPECT_EQ(11, read_new(self, 1)) TH_LOG("it must still be read from the old map");
+	EXPECT_EQ(0, run_op(self, WIDE_UPDATE, 3, 0, 31));
+
+	EXPECT_EQ(0, resume(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(UPGRADE_DONE, self->report.phase);
+	EXPECT_EQ(11, get_new(self, 1, 0));
+	EXPECT_EQ(0, get_new(self, 2, 0));
+	EXPECT_EQ(31, get_new(self, 3, 0));
+	EXPECT_EQ(40, get_new(self, 4, 0));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The two ways of waiting until what is running now has ended. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <linux/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <bpf/bpf.h>
+#include "parts.h"
+
+/*
+ * Updating a map of maps from user space waits for an RCU grace period, since
+ * programs may be using the inner map. membarrier() does not wait at all on a
+ * single CPU, and fails with nohz_full.
+ */
+int wait_open(struct upgrade *u)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, of_maps);
+
+	u->inner_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "upgrade_inner", 4, 4, 1, NULL);
+	of_maps.inner_map_fd = u->inner_fd;
+	u->outer_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "upgrade_grace", 4, 4, 1,
+				     &of_maps);
+	return u->outer_fd < 0 ? report_error(u, u->outer_fd, "cannot create a map of maps") : 0;
+}
+
+int wait_for_programs(struct upgrade *u)
+{
+	__u32 zero = 0;
+	int err = bpf_map_update_elem(u->outer_fd, &zero, &u->inner_fd, BPF_ANY);
+
+	return err ? report_error(u, err, "cannot wait for a grace period") : 0;
+}
+
+/* tracefs, wherever it is mounted, if at all. A descriptor or a negative errno. */
+static int open_tracefs(void)
+{
+	int context = syscall(SYS_fsopen, "tracefs", FSOPEN_CLOEXEC), fd = -1;
+
+	if (context < 0)
+		return -errno;
+	if (!syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		fd = syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0);
+	fd = fd < 0 ? -errno : fd;
+	close(context);
+	return fd;
+}
+
+static int put(int folder, const char *file, const char *text)
+{
+	int fd = openat(folder, file, O_WRONLY | O_TRUNC | O_CLOEXEC), err = 0;
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+/*
+ * The function tracer's ops are allocated with its instance of tracefs, so before
+ * they can go, their user waits for RCU Tasks. What is traced does not matter, but
+ * this function never runs.
+ */
+static int trace_and_stop(int instance)
+{
+	return put(instance, "buffer_size_kb", "4") ?:
+	       put(instance, "set_ftrace_filter", "kernel_restart") ?:
+	       put(instance, "current_tracer", "function") ?:
+	       put(instance, "current_tracer", "nop");
+}
+
+int wait_for_calls(struct upgrade *u)
+{
+	int tracefs = open_tracefs(), instance, err;
+	char name[48];
+
+	if (tracefs < 0)
+		return report_error(u, tracefs, "cannot open tracefs, to wait for RCU Tasks");
+	snprintf(name, sizeof(name), "instances/bpf_upgrade.%d", getpid());
+	err = mkdirat(tracefs, name, 0700) && errno != EEXIST ? -errno : 0;
+	instance = err ? -1 : openat(tracefs, name, O_DIRECTORY | O_CLOEXEC);
+	if (!err)
+		err = instance < 0 ? -errno : trace_and_stop(instance);
+	if (instance >= 0)
+		close(instance);
+	unlinkat(tracefs, name, AT_REMOVEDIR);
+	close(tracefs);
+	return err ? report_error(u, err, "cannot wait for RCU Tasks with tracefs") : 0;
+}
+
+void wait_close(struct upgrade *u)
+{
+	if (u->outer_fd >= 0)
+		close(u->outer_fd);
+	if (u->inner_fd >= 0)
+		close(u->inner_fd);
+}
