@@ -5,6 +5,9 @@
  * the last one on a key if no other began after it ended; what the map holds must
  * come from one of those. What only the old version did while both ran (`maybe`)
  * can be the last one too, but need not be, so it rules out nothing.
+ *
+ * The kernel copies a value into an array without a lock. So for arrays, that holds
+ * for each byte of a value: operations that overlap can leave a mix.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,6 +60,28 @@ static struct last find_last(const struct load *load, __u32 key, int slot)
 	return last;
 }
 
+/* Is each byte from one of these operations? */
+static bool is_mix(const struct last *last, const __u64 *value)
+{
+	/* If the old map held the mix, the check word was made of it. */
+	size_t size = value[1] == LOAD_CHECK(value[0]) ? sizeof(__u64) : 2 * sizeof(__u64);
+
+	for (size_t byte = 0; byte < size; byte++) {
+		bool found = false;
+
+		for (int i = 0; i < last->count && !found; i++) {
+			__u32 stamp = last->record[i]->stamp;
+			struct new_value from = { stamp, LOAD_CHECK(stamp) };
+
+			found = !last->record[i]->deleted &&
+				((char *)value)[byte] == ((char *)&from)[byte];
+		}
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
 static bool holds(const struct load *load, const struct last *last, const __u64 *value)
 {
 	/* A CPU's slot is zero until it is written, and again after a deletion. */
@@ -73,7 +98,7 @@ static bool holds(const struct load *load, const struct last *last, const __u64 
 		    value[1] == LOAD_CHECK(r->stamp))
 			return true;
 	}
-	return false;
+	return load->array && is_mix(last, value);
 }
 
 static void __attribute__((format(printf, 2, 3)))
