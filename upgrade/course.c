@@ -71,13 +71,23 @@ static int freeze(struct upgrade *u)
 	return wait_for_calls(u) ?: wait_for_programs(u);
 }
 
+/*
+ * The last pass must not fail for want of room: from then on, the new version's reads
+ * take the new map to be complete.
+ */
 static int complete(struct upgrade *u)
 {
 	int err = mover_drain_all(u) ?: mover_reconcile(u, UPGRADE_MARKED);
+	__u64 refused;
 
 	if (!err && !u->no_delete)
 		err = mover_run(u, &u->known, UPGRADE_FULL);
-	return err ?: mover_run_all(u, UPGRADE_FULL) ?: mover_drain_all(u);
+	refused = u->state->write_errors;
+	err = err ?: mover_run_all(u, UPGRADE_FULL) ?: mover_drain_all(u);
+	refused = u->state->write_errors - refused;
+	if (!err && refused)
+		err = report_error(u, -E2BIG, "the new map refused %llu elements", refused);
+	return err;
 }
 
 /* Compare the maps: neither changes, except for what the new version owns. */
