@@ -10,7 +10,7 @@
 
 const char *const upgrade_programs[PROGRAMS] = {
 	"upgrade_mark_update", "upgrade_mark_delete", "upgrade_copy", "upgrade_list",
-	"upgrade_batch", "upgrade_list_batch",
+	"upgrade_batch", "upgrade_list_batch", "upgrade_claim",
 };
 
 static int __attribute__((format(printf, 2, 3)))

@@ -47,6 +47,9 @@ int course_watch(struct upgrade *u)
 	err = u->opts.attach_new(u->opts.ctx);
 	if (err)
 		return report_error(u, err, "cannot attach the new version");
+	err = pins_check(u);
+	if (err)
+		return err;
 	/* Now every event runs the new version first, which does nothing yet. */
 	err = wait_for_calls(u) ?: wait_for_programs(u) ?: reconcile_until_quiet(u);
 	/* A full map refuses a key until the key that it replaced is gone. */

@@ -7,7 +7,7 @@
 #include "keyset.h"
 #include "upgrade.h"
 
-enum { MARK_UPDATE, MARK_DELETE, COPY, LIST, BATCH, LIST_BATCH, PROGRAMS };
+enum { MARK_UPDATE, MARK_DELETE, COPY, LIST, BATCH, LIST_BATCH, CLAIM, PROGRAMS };
 extern const char *const upgrade_programs[PROGRAMS];	/* their names */
 
 struct upgrade {
@@ -53,6 +53,9 @@ report_error(struct upgrade *u, int err, const char *format, ...);
 void report_sample(struct upgrade *u, bool always);
 void report_phase(struct upgrade *u, enum upgrade_phase phase);
 
+/* Is it one of the library's programs? */
+bool is_ours(const struct upgrade *u, const struct bpf_program *prog);
+
 /* Skipped runs of the new version's programs. */
 __u64 report_missed_events(struct upgrade *u);
 
@@ -62,6 +65,9 @@ int report_differences(struct upgrade *u);
 /* Fill in what the programs counted, and judge what happened on the way there. */
 void report_fill_in(struct upgrade *u);
 int report_judge(struct upgrade *u);
+
+/* pins.c: is the new version pinned in opts.pins? 0 or a negative errno. */
+int pins_check(struct upgrade *u);
 
 /* wait.c: */
 int wait_open(struct upgrade *u);

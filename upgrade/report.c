@@ -47,7 +47,7 @@ static __u64 misses(struct bpf_program *prog)
 	return info.recursion_misses;
 }
 
-static bool ours(struct upgrade *u, struct bpf_program *prog)
+bool is_ours(const struct upgrade *u, const struct bpf_program *prog)
 {
 	for (int i = 0; i < PROGRAMS; i++)
 		if (prog == u->prog[i])
@@ -61,7 +61,7 @@ __u64 report_missed_events(struct upgrade *u)
 	__u64 sum = 0;
 
 	bpf_object__for_each_program(prog, u->obj)
-		if (bpf_program__autoload(prog) && !ours(u, prog))
+		if (bpf_program__autoload(prog) && !is_ours(u, prog))
 			sum += misses(prog);
 	return sum;
 }

@@ -577,6 +577,15 @@ int BPF_PROG(upgrade_mark_delete, struct bpf_map *map, void *key)
 	return 0;
 }
 
+/* For a process that is about to change the new map: upgrade_claim() in upgrade.h. */
+SEC("?syscall")
+int upgrade_claim(UPGRADE_NEW_KEY *key)
+{
+	UPGRADE_NEW_KEY claimed = *key;
+
+	return upgrade_active() ? upgrade_before_delete(&claimed) : 1;
+}
+
 static __noinline __attribute__((unused)) int
 upgrade_move(const UPGRADE_OLD_KEY *old_key)
 {

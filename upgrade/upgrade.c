@@ -91,11 +91,18 @@ int upgrade_run(struct upgrade *u, struct upgrade_report *r)
 	if (!err)
 		err = course_settle(u);
 	if (u->opts.release_writers)
-		u->opts.release_writers(u->opts.ctx, r->phase >= UPGRADE_SWITCHED);
+		u->opts.release_writers(u->opts.ctx, r->phase);
 	r->watch_ns = switched - began;
 	r->hold_ns = now() - held;
 	r->window_ns = r->phase >= UPGRADE_SWITCHED ? now() - switched : 0;
 	return upgrade_end(u, err);
+}
+
+int upgrade_claim(int prog_fd, const void *key, __u32 size)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = key, .ctx_size_in = size);
+
+	return bpf_prog_test_run_opts(prog_fd, &opts) ?: (int)opts.retval;
 }
 
 void upgrade_close(struct upgrade *u)

@@ -33,15 +33,26 @@ struct upgrade_opts {
 	int (*detach_old)(void *ctx);
 
 	/*
+	 * The folder of a bpffs in which attach_new() pins the links of the new
+	 * version: the upgrade is aborted if one is attached but not pinned, since
+	 * it would go away with this process after the old version is detached.
+	 * NULL: the new version is meant to live only as long as this process.
+	 */
+	const char *pins;
+
+	/*
 	 * Hold back processes that change the old map with system calls: return
 	 * 0 once none of them has an operation in flight and none will begin
-	 * one, or a negative errno to abort the upgrade. After
-	 * release_writers(), which is called even if hold_writers() failed, they
-	 * use the new map and its layout if `switched`, and the old one if not.
-	 * NULL if there are no such processes.
+	 * one, or a negative errno to abort the upgrade. NULL if there are none.
+	 * What holds them must go away with this process, as flock() does.
+	 *
+	 * release_writers() is called even if hold_writers() failed. From then
+	 * on, they use the new map and its layout if the phase is DONE, the old
+	 * one if it is below SWITCHED. In between, they need upgrade_claim(); so
+	 * do writers that are let go because this process was killed.
 	 */
 	int (*hold_writers)(void *ctx);
-	void (*release_writers)(void *ctx, bool switched);
+	void (*release_writers)(void *ctx, enum upgrade_phase phase);
 
 	void (*sample)(void *ctx, const struct upgrade_sample *sample);	/* or NULL */
 	void *ctx;
@@ -129,7 +140,8 @@ int upgrade_run(struct upgrade *upgrade, struct upgrade_report *report);
  * new version is still attached: open the same object, call upgrade_open() with the same old map,
  * replace all maps by those of the dead process with bpf_map__reuse_fd() (so for
  * a process that may die, they must have been pinned before the switch), load, and call this. The old version
- * must be detached, and no process may change the old map with system calls.
+ * must be detached, and no process may change the old map with system calls, nor
+ * the new one without upgrade_claim().
  * Otherwise like upgrade_run(); the report includes the counts of the dead process,
  * except for missed_events, which died with it. If the upgrade was DONE, its result
  * is reported again. Returns -EINVAL if it had not reached the switch.
@@ -139,6 +151,18 @@ int upgrade_run(struct upgrade *upgrade, struct upgrade_report *report);
  * report says so (own_failures).
  */
 int upgrade_resume(struct upgrade *upgrade, struct upgrade_report *report);
+
+/*
+ * Before a process changes this key of the new map with a system call, while an
+ * upgrade may be unfinished: have the library leave the key alone from then on.
+ * `prog_fd` is the new version's program "upgrade_claim", which can be pinned.
+ * Returns
+ *
+ * 0		the process may change the new map
+ * 1		the old version is in charge: it must change the old map
+ * < 0		it must leave the key alone: there is no room, see opts.max_owned
+ */
+int upgrade_claim(int prog_fd, const void *key, __u32 size);
 
 /* Can be called at any time, also with NULL. Does not close the object. */
 void upgrade_close(struct upgrade *upgrade);

@@ -9,11 +9,13 @@
 
 #include <stdbool.h>
 #include <bpf/libbpf.h>
+#include "policy_pins.h"
 
 struct policy_run;
 
 struct session {
 	const char *root;
+	struct path links;		/* where those of the next version are pinned */
 	struct bpf_object *object;
 	struct bpf_map *files;
 	struct policy_run *run;		/* see policy_upgrade.h */

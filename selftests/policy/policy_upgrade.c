@@ -97,12 +97,14 @@ static int open_upgrade(struct session *session, int version, int from, int old,
 {
 	struct upgrade_opts opts = {
 		.old_map_fd = old,
+		.pins = session->links.text,
 		.attach_new = attach_new,
 		.detach_old = commit,
 		.sample = sample,
 		.ctx = session,
 	};
 
+	session->links = path_of(session->root, "next/links");
 	return session_open(session, version, from) ?:
 	       upgrade_open(session->object, &opts, upgrade);
 }

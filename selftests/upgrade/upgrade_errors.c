@@ -10,7 +10,7 @@ TEST_F(small, writers_that_cannot_be_held)
 	EXPECT_STREQ("cannot hold the writers", self->report.error);
 	EXPECT_EQ(UPGRADE_WATCHING, self->report.phase);
 	EXPECT_EQ(1, self->released);
-	EXPECT_FALSE(self->switched);
+	EXPECT_EQ(UPGRADE_WATCHING, self->phase);
 }
 
 static void look_at_others(FIXTURE_DATA(small) *self)

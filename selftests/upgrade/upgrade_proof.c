@@ -9,7 +9,7 @@ TEST_F(small, moves)
 		EXPECT_EQ(10 * key, get_new(self, key, 0));
 	EXPECT_EQ(1, self->held);
 	EXPECT_EQ(1, self->released);
-	EXPECT_TRUE(self->switched);
+	EXPECT_EQ(UPGRADE_DONE, self->phase);
 }
 
 /* Spoil the new map once it counts as complete. */

@@ -34,6 +34,7 @@ TEST_F(small, error_after_the_switch)
 	EXPECT_EQ(-EMFILE, run(self));
 	setrlimit(RLIMIT_NOFILE, &files);
 	EXPECT_EQ(UPGRADE_SWITCHED, self->report.phase);
+	EXPECT_EQ(UPGRADE_SWITCHED, self->phase);
 	EXPECT_EQ(11, read_new(self, 1)) TH_LOG("it must still be read from the old map");
 	EXPECT_EQ(0, run_op(self, WIDE_UPDATE, 3, 0, 31));
 

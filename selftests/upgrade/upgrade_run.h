@@ -55,9 +55,9 @@ static inline int run_hold(void *ctx)
 	return 0;
 }
 
-static inline void run_release(void *ctx, bool switched)
+static inline void run_release(void *ctx, enum upgrade_phase phase)
 {
-	load_release(((struct run *)ctx)->load, switched);
+	load_release(((struct run *)ctx)->load, phase >= UPGRADE_SWITCHED);
 }
 
 static inline void run_sample(void *ctx, const struct upgrade_sample *s)

@@ -67,6 +67,13 @@ int new_op(struct wide_op *op)
 	return 0;
 }
 
+/* For a test that needs a program to be attached. */
+SEC("?fentry/__x64_sys_getpgid")
+int idle(void *ctx)
+{
+	return 0;
+}
+
 /* The library's grace periods do not wait for sleepable programs. */
 SEC("?fentry.s/__x64_sys_getpgid")
 int sleeper(void *ctx)

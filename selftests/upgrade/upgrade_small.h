@@ -19,9 +19,10 @@ FIXTURE(small)
 	struct upgrade *upgrade;
 	int old, new;
 	int held, released;		/* numbers of calls */
-	bool switched;			/* as passed to release_writers() */
+	enum upgrade_phase phase;	/* as passed to release_writers() */
 	int hold_result;
 	void (*on_attach)(FIXTURE_DATA(small) *self);
+	void (*on_hold)(FIXTURE_DATA(small) *self);
 	void (*on_detach)(FIXTURE_DATA(small) *self);
 	void (*on_reconcile)(FIXTURE_DATA(small) *self);
 	void (*on_settled)(FIXTURE_DATA(small) *self);
@@ -87,15 +88,17 @@ static inline int hold(void *ctx)
 	FIXTURE_DATA(small) *self = ctx;
 
 	self->held++;
+	if (self->on_hold)
+		self->on_hold(self);
 	return self->hold_result;
 }
 
-static inline void release(void *ctx, bool switched)
+static inline void release(void *ctx, enum upgrade_phase phase)
 {
 	FIXTURE_DATA(small) *self = ctx;
 
 	self->released++;
-	self->switched = switched;
+	self->phase = phase;
 }
 
 /* A phase has more than one sample; act on the first. */
