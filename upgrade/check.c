@@ -124,6 +124,9 @@ static int prepare(struct upgrade *u)
 	err = check_maps(u, config);
 	if (err)
 		return err;
+	err = wait_prepare(u);
+	if (err)
+		return refuse(err, "cannot use tracefs to wait for RCU Tasks: %s", strerror(-err));
 	config->enabled = 1;
 	config->percpu = u->percpu;
 	config->nr_cpus = libbpf_num_possible_cpus();
@@ -162,6 +165,7 @@ int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
 	u->opts = *opts;
 	u->inner_fd = -1;
 	u->outer_fd = -1;
+	u->instance_fd = -1;
 	err = prepare(u);
 	if (err) {
 		upgrade_close(u);

@@ -51,7 +51,7 @@ int course_watch(struct upgrade *u)
 	if (err)
 		return err;
 	/* Now every event runs the new version first, which does nothing yet. */
-	err = wait_for_calls(u) ?: wait_for_programs(u) ?: reconcile_until_quiet(u);
+	err = wait_for_programs(u) ?: reconcile_until_quiet(u);
 	/* A full map refuses a key until the key that it replaced is gone. */
 	for (int i = 0; !err && u->state->write_errors && i < COPY_TRIES; i++) {
 		u->state->write_errors = 0;
@@ -62,16 +62,6 @@ int course_watch(struct upgrade *u)
 		err = report_error(u, -E2BIG, "the new map refused %llu elements",
 				   u->state->write_errors);
 	return err;
-}
-
-/*
- * The old version is detached: once its last calls have ended, and with the writers
- * held, nothing changes the old map any more.
- */
-static int freeze(struct upgrade *u)
-{
-	u->frozen = true;
-	return wait_for_calls(u) ?: wait_for_programs(u);
 }
 
 /*
@@ -122,8 +112,15 @@ int course_finish(struct upgrade *u)
 {
 	bool straggler = true;
 	__u64 reported;
-	int err = freeze(u);
+	int err;
 
+	/*
+	 * The old version is detached, so no further run of it begins. Once those
+	 * that had begun have ended, and with the writers held, nothing changes
+	 * the old map any more.
+	 */
+	u->frozen = true;
+	err = wait_for_programs(u);
 	for (int i = 0; !err && straggler && i < FINISH_TRIES; i++) {
 		reported = u->state->reported;
 		err = complete(u) ?: prove(u);

@@ -24,6 +24,7 @@ struct upgrade {
 	char *batch;			/* the mapped upgrade_keys, for upgrade_batch */
 	size_t stride;			/* of its keys */
 	int outer_fd, inner_fd;		/* see wait_for_programs() */
+	int instance_fd;		/* see wait_for_calls() */
 	bool no_delete;			/* the new map is an array */
 	bool percpu;			/* both maps are per-CPU */
 	bool frozen;
@@ -70,6 +71,7 @@ int report_judge(struct upgrade *u);
 int pins_check(struct upgrade *u);
 
 /* wait.c: */
+int wait_prepare(struct upgrade *u);	/* before the object is loaded */
 int wait_open(struct upgrade *u);
 void wait_close(struct upgrade *u);
 

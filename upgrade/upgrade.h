@@ -116,6 +116,8 @@ struct upgrade_report {
  *		reported, only one of the maps is per-CPU, a program is sleepable
  * -E2BIG	the new map is smaller than the old one; per-CPU maps and more than
  *		64 CPUs
+ *
+ * or what prevents the use of tracefs, which is needed to wait for RCU Tasks.
  */
 int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
 		 struct upgrade **upgrade);

@@ -2,10 +2,10 @@
 /* The two ways of waiting until what is running now has ended. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <linux/mount.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <bpf/bpf.h>
@@ -63,37 +63,44 @@ static int put(int folder, const char *file, const char *text)
 /*
  * The function tracer's ops are allocated with its instance of tracefs, so before
  * they can go, their user waits for RCU Tasks. What is traced does not matter, but
- * this function never runs.
+ * this function never runs. The instance stays, for the next upgrade: the kernel
+ * warns if it is killed while it makes one. Its user may be killed, too, and leave
+ * the tracer on.
  */
-static int trace_and_stop(int instance)
+#define INSTANCE "instances/bpf_upgrade"
+
+int wait_prepare(struct upgrade *u)
 {
-	return put(instance, "buffer_size_kb", "4") ?:
-	       put(instance, "set_ftrace_filter", "kernel_restart") ?:
-	       put(instance, "current_tracer", "function") ?:
-	       put(instance, "current_tracer", "nop");
+	int tracefs = open_tracefs(), err = 0;
+
+	if (tracefs < 0)
+		return tracefs;
+	if (mkdirat(tracefs, INSTANCE, 0700) && errno != EEXIST)
+		err = -errno;
+	if (!err)
+		u->instance_fd = openat(tracefs, INSTANCE, O_DIRECTORY | O_CLOEXEC);
+	if (!err && u->instance_fd < 0)
+		err = -errno;
+	close(tracefs);
+	return err ?: put(u->instance_fd, "buffer_size_kb", "4") ?:
+	       put(u->instance_fd, "set_ftrace_filter", "kernel_restart");
 }
 
 int wait_for_calls(struct upgrade *u)
 {
-	int tracefs = open_tracefs(), instance, err;
-	char name[48];
+	int err = flock(u->instance_fd, LOCK_EX) ? -errno : 0;
 
-	if (tracefs < 0)
-		return report_error(u, tracefs, "cannot open tracefs, to wait for RCU Tasks");
-	snprintf(name, sizeof(name), "instances/bpf_upgrade.%d", getpid());
-	err = mkdirat(tracefs, name, 0700) && errno != EEXIST ? -errno : 0;
-	instance = err ? -1 : openat(tracefs, name, O_DIRECTORY | O_CLOEXEC);
-	if (!err)
-		err = instance < 0 ? -errno : trace_and_stop(instance);
-	if (instance >= 0)
-		close(instance);
-	unlinkat(tracefs, name, AT_REMOVEDIR);
-	close(tracefs);
+	err = err ?: put(u->instance_fd, "current_tracer", "nop") ?:
+	      put(u->instance_fd, "current_tracer", "function") ?:
+	      put(u->instance_fd, "current_tracer", "nop");
+	flock(u->instance_fd, LOCK_UN);
 	return err ? report_error(u, err, "cannot wait for RCU Tasks with tracefs") : 0;
 }
 
 void wait_close(struct upgrade *u)
 {
+	if (u->instance_fd >= 0)
+		close(u->instance_fd);
 	if (u->outer_fd >= 0)
 		close(u->outer_fd);
 	if (u->inner_fd >= 0)
