@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The protocol of README.md for one key, for SPIN: two CPUs handle an event each, a
+ * writer makes a system call, the mover may be killed and resumed once, and there may
+ * be no room once, for the element or for its owner. A value is the number of the
+ * operation that wrote it, 0: no element. The script `check` runs this and its
+ * mutants, each of which leaves something out.
+ */
+#define FIRST 1		/* the "operation" that wrote the first content */
+#define WRITER 2	/* among the processes; CPUs are 0 and 1 */
+#define bit(op) (1 << (op))
+
+mtype = { WATCHING, SWITCHED, SETTLED, DONE, READ, UPDATE, CREATE, DELETE, WRITE };
+
+mtype phase = WATCHING;
+byte O = FIRST, N;
+bool lock, owned, hold, busy, attached_new, attached_old = true;
+bool in_program[3], in_call[2];		/* RCU and RCU Tasks wait for these ... */
+bool rcu[3], tasks[2];			/* ... until they have ended */
+bool kill = true, scarce = true;
+byte ended;
+
+/*
+ * Operations that succeeded, and those that another one followed in real time. Between
+ * an announcement by upgrade_before_write() or upgrade_claim() and the change itself,
+ * reads can miss what the old version still does.
+ */
+byte done = bit(FIRST), followed, deletions, before[5], announced;
+#define possible(v, past) ((v && !((past) & bit(v))) || (!v && (deletions & ~(past))))
+
+inline succeed(op)	{ done = done | bit(op); followed = followed | before[op] }
+
+inline leave(i)		{ in_program[i] = false; rcu[i] = false }
+inline wait_for_programs()
+{
+	d_step { rcu[0] = in_program[0]; rcu[1] = in_program[1]; rcu[2] = in_program[2] };
+	(!rcu[0] && !rcu[1] && !rcu[2])
+}
+inline wait_for_calls()
+{
+	d_step { tasks[0] = in_call[0]; tasks[1] = in_call[1] };
+	(!tasks[0] && !tasks[1])
+}
+
+inline take()		{ atomic { !lock -> lock = true } }
+inline drop()		{ lock = false }
+
+/* Bring N in line with O, not in one step; N may be full. */
+inline sync()
+{
+	ok = true;
+	if
+	:: !owned ->
+		v = O;
+		if
+		:: N = v
+		:: atomic { scarce && v && !N -> scarce = false; ok = false }
+		fi
+	:: else
+	fi
+}
+
+/* What the map itself does for an operation. */
+inline change(map)
+{
+	atomic {
+		ok = !(kind == DELETE && !map) && !(kind == CREATE && map);
+		if
+		:: ok && kind == DELETE -> map = 0; deletions = deletions | bit(op)
+		:: ok && kind != DELETE -> map = op
+		:: else
+		fi
+	}
+}
+
+/* upgrade_do(), and for READ and WRITE what the program does then. */
+inline new_program()
+{
+	now = phase;
+	if
+	:: now == SWITCHED || (now == SETTLED && kind != READ) ->
+		if :: !NO_LOCK -> take() :: else fi;
+		ok = true;
+		if :: now == SWITCHED && !NO_REFRESH -> sync() :: else fi;
+		atomic {
+			room = ok;
+			if
+			:: kind != READ && ok && !owned && scarce ->
+				scarce = false; room = false; ok = NO_RESERVE
+			:: true
+			fi;
+			if
+			:: !ok -> owned = owned || OWN_UNCOPIED
+			:: ok && kind == WRITE -> owned = owned || (room && !NO_OWNER); announced++
+			:: ok && kind != WRITE && kind != READ ->
+				change(N);
+				owned = owned || ((ok || OWN_FAILED) && room && !NO_OWNER)
+			:: else
+			fi
+		};
+		if :: !NO_LOCK -> drop() :: else fi;
+		if
+		:: ok && kind == WRITE -> atomic { change(N); announced-- }
+		:: ok && kind == READ -> assert(possible(N, past) || announced)
+		:: else
+		fi
+	:: else -> if :: kind == READ -> assert(possible(N, past)) :: else -> change(N) fi
+	fi
+}
+
+inline event(number)
+{
+	atomic {
+		op = number;
+		if
+		:: kind = DELETE
+		:: id == 0 -> kind = CREATE :: id == 0 -> kind = WRITE
+		:: id == 1 -> kind = UPDATE :: id == 1 -> kind = READ
+		fi;
+		before[op] = done; past = followed; in_call[id] = true; runs_new = attached_new
+	};
+	if
+	:: d_step { runs_new -> in_program[id] = true; handled = phase != WATCHING };
+		if :: handled -> new_program() :: else fi;
+		d_step { result = handled && ok; v = 0; ok = false; room = false; now = 0; leave(id) }
+	:: !runs_new
+	fi;
+	/* Here a task can be preempted, and is no RCU reader. */
+	if
+	:: d_step { attached_old -> in_program[id] = true };
+		d_step {
+			if :: kind != READ -> change(O) :: else fi;
+			result = (handled -> result : ok);
+			handled = true; ok = false;
+			leave(id)
+		}
+	:: !attached_old
+	fi;
+	d_step {
+		assert(handled);
+		if :: result && kind != READ -> succeed(op) :: else fi;
+		in_call[id] = false; tasks[id] = false; ended++; past = 0; op = 0; kind = 0
+	}
+}
+
+proctype Cpu(byte id)
+{
+	byte op, v, past;
+	mtype kind, now;
+	bool ok, room, runs_new, handled, result;
+
+	event(2 + id)
+}
+
+proctype Writer()
+{
+	byte v;
+	bool ok = true;
+
+	d_step { !hold -> busy = true; before[4] = done; in_program[WRITER] = true };
+	if
+	:: phase == WATCHING -> O = 4
+	:: phase == DONE || (phase != WATCHING && NO_CLAIM) -> N = 4
+	:: else ->
+		take();		/* upgrade_claim() */
+		if :: phase == SWITCHED -> sync() :: else fi;
+		if :: ok -> d_step { owned = true; announced++ } :: else fi;
+		drop();
+		if :: ok -> d_step { N = 4; announced-- } :: else fi
+	fi;
+	d_step {
+		if :: ok -> succeed(4) :: else fi;
+		leave(WRITER); busy = false; ended++
+	}
+}
+
+inline may_die()	{ if :: atomic { kill -> kill = false }; goto resume :: true fi }
+
+proctype Mover()
+{
+	byte v;
+	bool ok;
+
+	if :: take(); sync(); drop() :: true fi;
+	attached_new = true;
+	hold = !NO_HOLD;
+	(!busy || NO_HOLD);
+	phase = SWITCHED;
+	may_die();
+	if :: !NO_TASKS -> wait_for_calls() :: else fi;
+	attached_old = false;
+	goto finish;
+resume:
+	hold = false;
+	phase = SWITCHED;
+	wait_for_calls();
+	attached_old = false;
+finish:
+	if :: !NO_FREEZE -> wait_for_programs() :: else fi;
+	take(); sync(); v = 0; drop();
+	if :: !ok && !GIVE_UP -> goto finish :: else fi;
+	if :: !NO_SETTLE -> phase = SETTLED; wait_for_programs() :: else fi;
+	take(); ok = owned || N == O || GIVE_UP; drop();
+	may_die();
+	if :: !ok -> phase = SWITCHED; goto finish :: else fi;
+	if :: !NO_SETTLE -> wait_for_programs() :: else fi;
+	phase = DONE;
+	hold = false;
+	ended == 3;
+	assert(possible(N, followed))
+}
+
+init { atomic { run Cpu(0); run Cpu(1); run Writer(); run Mover() } }
