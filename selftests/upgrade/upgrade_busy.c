@@ -33,7 +33,7 @@ static void attach_busy(FIXTURE_DATA(small) *self)
 		      pthread_create(&thread, NULL, change, NULL);
 }
 
-TEST_F(small, other_maps_change)
+TEST_F_TIMEOUT(small, other_maps_change, SECONDS)
 {
 	self->on_attach = attach_busy;
 	self->on_settled = change_once;

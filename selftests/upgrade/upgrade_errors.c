@@ -48,7 +48,7 @@ static void replace(FIXTURE_DATA(small) *self)
 	set_old(self, 9, 90);
 }
 
-TEST_F(small, replacement_in_full_maps)
+TEST_F_TIMEOUT(small, replacement_in_full_maps, SECONDS)
 {
 	ASSERT_EQ(0, reopen_new(self, ENTRIES));
 	self->on_attach = add;

@@ -21,7 +21,7 @@ static void write_early(FIXTURE_DATA(small) *self)
 }
 
 /* Once key 4 is gone, the library can copy key 7: the new version does not own it. */
-TEST_F(small, copy_that_fails_at_first)
+TEST_F_TIMEOUT(small, copy_that_fails_at_first, SECONDS)
 {
 	ASSERT_EQ(0, reopen_new(self, ENTRIES));
 	self->on_detach = write_early;
@@ -42,7 +42,7 @@ static void write_without_room(FIXTURE_DATA(small) *self)
 }
 
 /* An element of the new version's own, {9, 1}, has taken the room of key 7. */
-TEST_F(small, copy_that_fails)
+TEST_F_TIMEOUT(small, copy_that_fails, SECONDS)
 {
 	ASSERT_EQ(0, reopen_new(self, ENTRIES));
 	self->on_detach = write_without_room;
@@ -71,7 +71,7 @@ static void write_all(FIXTURE_DATA(small) *self)
 }
 
 /* There is room for one owner. A deletion that fails does not take it. */
-TEST_F(small, no_room_for_owners)
+TEST_F_TIMEOUT(small, no_room_for_owners, SECONDS)
 {
 	self->opts.max_owned = 1;
 	ASSERT_EQ(0, reopen_new(self, 2 * ENTRIES));

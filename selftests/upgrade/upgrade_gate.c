@@ -95,7 +95,7 @@ static void expect_complete(struct __test_metadata *_metadata, FIXTURE_DATA(smal
 	unlink(GATE);
 }
 
-TEST_F(small, killed_before_the_switch)
+TEST_F_TIMEOUT(small, killed_before_the_switch, SECONDS)
 {
 	self->on_hold = hold_and_die;
 	run_and_die(_metadata, self);
@@ -104,7 +104,7 @@ TEST_F(small, killed_before_the_switch)
 	expect_complete(_metadata, self, 10);
 }
 
-TEST_F(small, killed_after_the_switch)
+TEST_F_TIMEOUT(small, killed_after_the_switch, SECONDS)
 {
 	self->on_hold = hold_gate;
 	self->on_detach = change_and_die;
@@ -114,7 +114,7 @@ TEST_F(small, killed_after_the_switch)
 	expect_complete(_metadata, self, 11);
 }
 
-TEST_F(small, killed_during_the_proof)
+TEST_F_TIMEOUT(small, killed_during_the_proof, SECONDS)
 {
 	self->on_hold = hold_gate;
 	self->on_settled = die;

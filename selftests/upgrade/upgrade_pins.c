@@ -35,7 +35,7 @@ static int run_with_idle(FIXTURE_DATA(small) *self)
 	return err;
 }
 
-TEST_F(small, links)
+TEST_F_TIMEOUT(small, links, SECONDS)
 {
 	ASSERT_NE(NULL, mkdtemp(folder));
 	ASSERT_EQ(0, mount("none", folder, "bpf", 0, NULL));

@@ -27,7 +27,7 @@ static void delete_last(FIXTURE_DATA(small) *self)
 }
 
 /* The proof says what is wrong, and what is left to do can be done again. */
-TEST_F(small, proof_fails)
+TEST_F_TIMEOUT(small, proof_fails, SECONDS)
 {
 	struct upgrade_report *r = &self->report;
 

@@ -28,7 +28,7 @@ static void change_and_break(FIXTURE_DATA(small) *self)
 	forbid_files(&files);
 }
 
-TEST_F(small, error_after_the_switch)
+TEST_F_TIMEOUT(small, error_after_the_switch, SECONDS)
 {
 	self->on_detach = change_and_break;
 	EXPECT_EQ(-EMFILE, run(self));
