@@ -102,9 +102,10 @@ class Mirror:
             for n, signature in files.items()
             if not signature or known.get(n) != signature
         ]
-        if new := files.keys() - known.keys():
-            # Now, for the case that the harness is killed and the file goes away.
-            _write(record, json.dumps(known | dict.fromkeys(new, "")))
+        # Now, for the case that the harness is killed: the user may move files of the
+        # old stats back, or remove new ones.
+        if (unsure := known | dict.fromkeys([*todo, *gone], "")) != known:
+            _write(record, json.dumps(unsure))
         if len(todo) > _MANY:
             log.say(f"copying {len(todo)} files of {root}")
         for name in sorted(gone):

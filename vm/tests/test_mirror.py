@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -46,9 +48,10 @@ class Copying:
         (folder / "a.c").write_text("\n".join(LINES) + "\n")
         return folder
 
-    def prepare(self, user: Path | None = None) -> Tree:
+    def prepare(self, user: Path | None = None, *, patched: bool = False) -> Tree:
         source = user_source(user or self.user, True, self.cache, self.log)
-        return prepare_tree(source, series(self.patches), self.cache, self.log)
+        patches = [] if patched else series(self.patches)
+        return prepare_tree(source, patches, self.cache, self.log)
 
     @property
     def copy(self) -> Path:
@@ -233,6 +236,47 @@ def test_killed_in_the_middle(
         *("a.c", "new.c"),
     }
     assert (tree.copy / "kernel" / "b.c").read_text() == "int c;\n"
+
+
+def test_killed_and_moved_back(tree: Copying, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that look as they did before a killed run need not be so in the copy."""
+    folder, aside = tree.user / "kernel", tree.tmp_path / "aside"
+    old = time.time_ns() + 10**9
+    monkeypatch.setattr("vm.mirror.time.time_ns", lambda: old)
+    tree.prepare()
+    folder.rename(aside)
+    folder.mkdir()
+    (folder / "b.c").write_text("int c;\n")
+    with monkeypatch.context() as patch:
+        killed_at("z.c", patch)
+        (tree.user / "z.c").touch()
+        with pytest.raises(KeyboardInterrupt):
+            tree.prepare()
+    assert (tree.copy / "kernel" / "b.c").read_text() == "int c;\n"
+    assert not (tree.copy / "kernel" / "Kconfig").exists()
+    shutil.rmtree(folder)
+    aside.rename(folder)
+    tree.prepare()
+    assert (tree.copy / "kernel" / "b.c").read_text() == "int b;\n"
+    assert (tree.copy / "kernel" / "Kconfig").read_text() == "config A\n"
+
+
+def test_killed_after_another_series(
+    tree: Copying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it patched is not taken for what the user has."""
+    old = time.time_ns() + 10**9
+    monkeypatch.setattr("vm.mirror.time.time_ns", lambda: old)
+    tree.prepare(patched=True)
+    with monkeypatch.context() as patch:
+        killed_at("z.c", patch)
+        (tree.user / "z.c").touch()
+        with pytest.raises(KeyboardInterrupt):
+            tree.prepare()
+    assert (tree.copy / "a.c").read_text().splitlines() == edited(10, "first")
+    tree.prepare(patched=True)
+    assert (tree.copy / "a.c").read_text().splitlines() == LINES
+    assert not (tree.copy / "new.c").exists()
 
 
 def test_killed_in_the_first_copy(
