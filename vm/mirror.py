@@ -84,18 +84,17 @@ class Mirror:
 
         `patched` has for each name of a patched file where it is, if it exists. A file
         of `root` is only read if its stat is another than the last time. UsageError for
-        one that cannot be read.
+        one that cannot be read, or changes meanwhile.
         """
         record = self.home / "files.json"
         known: dict[str, str] = json.loads(_read(record) or "{}")
         before = time.time_ns() - _TICK
         files = {name: "" for name, file in patched.items() if file.exists()}
+        stats: dict[str, str] = {}
         for name in names:
-            if name not in patched:
-                with suppress(FileNotFoundError, NotADirectoryError):
-                    status = os.lstat(f"{root}/{name}")
-                    if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
-                        files[name] = _signature(status, before)
+            if name not in patched and (status := _lstat(root, name)):
+                stats[name] = _signature(status)
+                files[name] = stats[name] * (status.st_ctime_ns < before)
         gone = known.keys() - files.keys()
         todo = [
             n
@@ -119,14 +118,36 @@ class Mirror:
                     hint="make the whole tree readable, or choose another "
                     "--kernel-tree",
                 ) from None
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise _changing(root, name) from None
+        for name in todo:
+            if name in stats:
+                status = _lstat(root, name)
+                if status is None or _signature(status) != stats[name]:
+                    raise _changing(root, name)
         if files != known:
             _write(record, json.dumps(files))
 
 
-def _signature(status: os.stat_result, before: int) -> str:
-    """What is different whenever the content is; "" if that is not certain."""
-    if status.st_ctime_ns >= before:
-        return ""
+def _lstat(root: Path, name: str) -> os.stat_result | None:
+    """The stat of a file or a link; None if it is something else, or not there."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        status = os.lstat(f"{root}/{name}")
+        if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+            return status
+    return None
+
+
+def _changing(root: Path, name: str) -> UsageError:
+    """Neither the old file nor the new one may have been copied, but some of each."""
+    return UsageError(
+        f"{root / name} changed while it was copied",
+        hint="run again when nothing changes the tree",
+    )
+
+
+def _signature(status: os.stat_result) -> str:
+    """What is different whenever the content is, except within a tick of the clock."""
     times = f"{status.st_mtime_ns} {status.st_ctime_ns}"
     return f"{status.st_mode:o} {status.st_ino} {status.st_size} {times}"
 

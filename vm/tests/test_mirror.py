@@ -212,6 +212,35 @@ def test_edit_within_the_tick_of_a_clock(
         assert bool(json.loads(record.read_text())["kernel/b.c"]) == trusted
 
 
+@pytest.mark.parametrize("how", ["edited", "removed", "a folder"])
+def test_file_that_changes_while_it_is_copied(
+    tree: Copying, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    file, real = tree.user / "kernel" / "b.c", Mirror.put
+    file.write_text("int c;\n")
+
+    def put(self: Mirror, name: str, original: Path) -> None:
+        if original == file and how == "edited":
+            real(self, name, original)
+            file.write_text("int d;\n")
+            return
+        if original == file:
+            file.unlink()
+        if original == file and how == "a folder":
+            file.mkdir()
+        real(self, name, original)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Mirror, "put", put)
+        with pytest.raises(UsageError, match=f"{file} changed while it was copied"):
+            tree.prepare()
+    tree.prepare()
+    copy = tree.copy / "kernel" / "b.c"
+    assert (copy.read_text() if copy.is_file() else "") == {"edited": "int d;\n"}.get(
+        how, ""
+    )
+
+
 @pytest.mark.parametrize("at", ["run.sh", "a.c", "0.c", "kernel/b.c", "z.c"])
 def test_killed_in_the_middle(
     tree: Copying, monkeypatch: pytest.MonkeyPatch, at: str
