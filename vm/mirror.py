@@ -83,18 +83,27 @@ class Mirror:
         """Make the copy consist of the files `names` of `root`, and of the `patched`.
 
         `patched` has for each name of a patched file where it is, if it exists. A file
-        of `root` is only read if its stat is another than the last time. UsageError for
-        one that cannot be read, or changes meanwhile.
+        of `root` is only read if its stat is another than the last time; what is behind
+        a link out of `root` is make's to look at. UsageError for a file that cannot be
+        read or changes meanwhile, and for a link with a patched file behind it.
         """
         record = self.home / "files.json"
         known: dict[str, str] = json.loads(_read(record) or "{}")
         before = time.time_ns() - _TICK
         files = {name: "" for name, file in patched.items() if file.exists()}
         stats: dict[str, str] = {}
+        links: dict[str, Path] = {}
         for name in names:
             if name not in patched and (status := _lstat(root, name)):
                 stats[name] = _signature(status)
                 files[name] = stats[name] * (status.st_ctime_ns < before)
+                if stat.S_ISLNK(status.st_mode):
+                    _refuse_patched_below(root / name, name, patched)
+                    if _leads_out(root, name):
+                        links[name] = (root / name).parent / (root / name).readlink()
+        if links:
+            log.say(f"symbolic links lead out of {root}, as {min(links)}: running make")
+            self.note("tree", "config")
         gone = known.keys() - files.keys()
         todo = [
             n
@@ -110,8 +119,13 @@ class Mirror:
         for name in sorted(gone):
             self.put(name, self.home / "none")
         for name in todo:
+            original = patched.get(name, root / name)
+            if name in links:  # from here, it would lead elsewhere
+                original = self.home / "link"
+                original.unlink(missing_ok=True)
+                original.symlink_to(links[name])
             try:
-                self.put(name, patched.get(name, root / name))
+                self.put(name, original)
             except PermissionError as reason:
                 raise UsageError(
                     f"cannot read {reason.filename}: {reason.strerror}",
@@ -136,6 +150,24 @@ def _lstat(root: Path, name: str) -> os.stat_result | None:
         if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
             return status
     return None
+
+
+def _leads_out(root: Path, link: str) -> bool:
+    """Whether a link leads out of the tree, to files that may change unseen."""
+    target = os.path.realpath(root / link)
+    absolute = (root / link).readlink().is_absolute()
+    return absolute or not Path(target).is_relative_to(root.resolve())
+
+
+def _refuse_patched_below(link: Path, name: str, patched: Mapping[str, Path]) -> None:
+    """UsageError if a link is the folder of a patched file: that would be behind it."""
+    for file in patched:
+        if file.startswith(f"{name}/"):
+            raise UsageError(
+                f"{link} is a symbolic link, and the series changes {file}",
+                hint="put the folder itself there, or add --patched if it has the "
+                "series",
+            )
 
 
 def _changing(root: Path, name: str) -> UsageError:

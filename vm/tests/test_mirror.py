@@ -423,6 +423,42 @@ def test_repository_in_the_tree(copying: Copying) -> None:
     assert copying.changed() == []
 
 
+@pytest.mark.parametrize("relative", [False, True])
+def test_links_out_of_the_tree(tree: Copying, relative: bool) -> None:
+    """What is behind them may change: only make can tell."""
+    out = tree.tmp_path / "driver"
+    out.mkdir()
+    (out / "x.c").write_text("int x;\n")
+    target = Path("..", "..", "driver") if relative else out
+    (tree.user / "kernel" / "driver").symlink_to(target)
+    (tree.user / "x.c").symlink_to(out / "x.c")
+    first = tree.prepare()
+    tree.age()
+    (out / "x.c").write_text("int y;\n")
+    (out / "Kconfig").write_text("config X\n")
+    second = tree.prepare()
+    assert first.config != second.config != second.version != first.version
+    assert tree.changed() == []
+    for file in ("x.c", "kernel/driver/x.c"):
+        assert (tree.copy / file).read_text() == "int y;\n"
+
+
+def test_patched_file_behind_a_link(tree: Copying) -> None:
+    """To patch it would mean to patch the user's."""
+    out = tree.tmp_path / "bpf"
+    out.mkdir()
+    (out / "a.c").write_text("\n".join(LINES) + "\n")
+    (tree.user / "bpf").symlink_to(out)
+    patch = diff("bpf/a.c", LINES, edited(10, "first"))
+    (tree.patches / "0001-title.patch").write_text(patch)
+    with pytest.raises(UsageError) as raised:
+        tree.prepare()
+    what = f"{tree.user}/bpf is a symbolic link, and the series changes bpf/a.c"
+    assert raised.value.what == what
+    assert (out / "a.c").read_text().splitlines() == LINES
+    tree.prepare(patched=True)
+
+
 def test_name_that_is_not_text(copying: Copying) -> None:
     name = os.fsdecode(b"\xff.c")
     (copying.user / name).write_text("int x;\n")
