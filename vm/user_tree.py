@@ -37,6 +37,12 @@ def user_source(path: Path, allow_dirty: bool, cache: Path, log: Log) -> Source:
     """
     path = tree_path(path)
     describe = f"Linux {version_of(path)} in {path}"
+    real = path.resolve()
+    if cache.resolve().is_relative_to(real):
+        raise UsageError(
+            f"the cache folder {cache} is in the kernel tree {path}",
+            hint="choose another folder with --cache",
+        )
     if (path / ".git").exists():
         names, note = _git_checkout(path, allow_dirty, log)
         describe += f" ({note})"
@@ -47,7 +53,6 @@ def user_source(path: Path, allow_dirty: bool, cache: Path, log: Log) -> Source:
             f"{path}/.config is not used: the configuration is made from kconfig/, "
             "and --kconfig FILE adds to it"
         )
-    real = path.resolve()
     digest = hashlib.sha256(os.fsencode(real)).hexdigest()
     key = f"tree-{safe_name(real.name)}-{digest[:12]}"
     names = sorted(
@@ -90,7 +95,14 @@ def _git_checkout(path: Path, allow_dirty: bool, log: Log) -> tuple[list[str], s
     # Neither the index nor a daemon of git's is to be written or started.
     git = ["git", "--no-optional-locks", "-C", os.fspath(path)]
     git += ["-c", "core.fsmonitor=false"]
-    (commit,) = _output([*git, "rev-parse", "--short=12", "HEAD"], log).split()
+    head = [*git, "rev-parse", "--short=12", "HEAD", "--show-prefix"]
+    commit, *inside = _output(head, log).split()
+    if inside:
+        raise UsageError(
+            f"{path}/.git is no repository, but {path} is inside another one",
+            command=head,
+            hint=_HINT,
+        )
     status = [*git, "status", "--porcelain", "--untracked-files=all", "-z"]
     # A rename would be two names.
     changes = _split(_output([*status, "--no-renames"], log))
@@ -134,7 +146,8 @@ def _files(path: Path, names: Sequence[str]) -> Iterable[str]:
             continue
         for folder, folders, files in os.walk(inner):
             folders[:] = [name for name in folders if name != ".git"]
-            for file in files:
+            links = [name for name in folders if Path(folder, name).is_symlink()]
+            for file in files + links:
                 if file != ".git":
                     yield os.path.relpath(f"{folder}/{file}", path)
 
@@ -152,9 +165,10 @@ def _output(command: Sequence[str], log: Log) -> str:
         check=False,
         preexec_fn=die_with_parent,
     )
-    if done.returncode:
+    # It only warns of folders that it cannot read.
+    if done.returncode or b"could not open directory" in done.stderr:
         raise UsageError(
-            f"git (exit status {done.returncode})",
+            f"git cannot read the tree (exit status {done.returncode})",
             command=command,
             detail=os.fsdecode(done.stderr),
             hint=_HINT,

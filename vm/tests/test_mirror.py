@@ -414,9 +414,11 @@ def test_repository_in_the_tree(copying: Copying) -> None:
     inner = copying.user / "inner"
     inner.mkdir()
     (inner / "x.c").write_text("int x;\n")
+    (inner / "folder").mkdir()
+    (inner / "link").symlink_to("folder")
     commit(inner)
     plain = copying.prepare()
-    assert [file.name for file in _files(plain.path / "inner")] == ["x.c"]
+    assert [file.name for file in _files(plain.path / "inner")] == ["link", "x.c"]
     commit(copying.user)
     copying.age()
     assert copying.prepare().version == plain.version

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -255,3 +257,50 @@ def test_checkout_that_git_cannot_read(checkout: Path, find: Finder) -> None:
     with pytest.raises(UsageError) as raised:
         find(checkout)
     assert raised.value.hint.startswith("git must be able to read this checkout")
+
+
+def test_checkout_in_another_repository(
+    checkout: Path, find: Finder, tmp_path: Path
+) -> None:
+    """git would take that one instead, in which nothing has changed."""
+    shutil.rmtree(checkout / ".git")
+    (tmp_path / ".gitignore").write_text("/*\n!/.gitignore\n")
+    commit(tmp_path)
+    assert find(checkout).files, "a plain tree"
+    (checkout / ".git").mkdir()
+    with pytest.raises(UsageError, match="is inside another one") as raised:
+        find(checkout)
+    assert "rev-parse" in raised.value.command
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_folder_that_cannot_be_read(
+    checkout: Path,
+    find: Finder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    plain: bool,
+) -> None:
+    """git leaves out what is in there, and succeeds."""
+    if plain:
+        shutil.rmtree(checkout / ".git")
+    warning = "warning: could not open directory 'lib/': Permission denied"
+    git = tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    script = f'case "$*" in *status*|*--others*) echo "{warning}" >&2; esac'
+    git.write_text(f'#!/bin/sh\n{script}\nexec {shutil.which("git")} "$@"\n')
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+    with pytest.raises(UsageError) as raised:
+        find(checkout)
+    assert raised.value.detail.strip() == warning
+
+
+@pytest.mark.parametrize("name", [".", "cache"])
+def test_cache_in_the_tree(tree: Path, log: Log, name: str) -> None:
+    """Each run would copy the copies of those before it."""
+    with pytest.raises(UsageError) as raised:
+        user_source(tree, True, tree / name, log)
+    assert raised.value.what == (
+        f"the cache folder {tree / name} is in the kernel tree {tree}"
+    )
