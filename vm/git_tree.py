@@ -27,13 +27,22 @@ FORMAT = (
 _CONFIG = {
     "diff.algorithm": "myers",
     "diff.context": "3",
-    "diff.noprefix": "false",
+    "diff.dstPrefix": "b/",
+    "diff.interHunkContext": "0",
     "diff.mnemonicPrefix": "false",
+    "diff.noprefix": "false",
+    "diff.orderFile": os.devnull,
+    "diff.renames": "true",
+    "diff.srcPrefix": "a/",
     "format.coverLetter": "false",
+    "format.encodeEmailHeaders": "true",
+    "format.from": "false",
     "format.signOff": "false",
     "format.subjectPrefix": "PATCH",
+    "format.suffix": ".patch",
     "format.thread": "false",
     "format.useAutoBase": "false",
+    "i18n.logOutputEncoding": "UTF-8",
 }
 _COMMITTER = ("BPF map tracing", "bpf-map-tracing@users.noreply.example")
 

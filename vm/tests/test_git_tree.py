@@ -85,6 +85,10 @@ def test_commits(project: Project, folder: Path) -> None:
         "[commit]\ngpgSign = true\n",
         "[core]\nautocrlf = true\nhooksPath = {hooks}\n",
         "[diff]\nnoprefix = true\nalgorithm = patience\ncontext = 9\n",
+        "[diff]\nrenames = false\ninterHunkContext = 9\norderFile = {order}\n",
+        "[diff]\nsrcPrefix = x/\ndstPrefix = y/\n",
+        "[format]\nfrom = true\nencodeEmailHeaders = false\nsuffix = .txt\n",
+        "[i18n]\nlogOutputEncoding = latin1\n",
         "[format]\nsignOff = true\nthread = true\nsubjectPrefix = RFC\n",
     ],
 )
@@ -96,7 +100,9 @@ def test_users_git_configuration(
     hook.write_text("#!/bin/sh\nexit 1\n")
     hook.chmod(0o755)
     file = project.path / "gitconfig"
-    file.write_text(config.format(hooks=hook.parent))
+    order = project.path / "order"
+    order.write_text("new.c\nmap.c\n")
+    file.write_text(config.format(hooks=hook.parent, order=order))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(file))
     test_round_trip(project, folder)
 
