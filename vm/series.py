@@ -115,6 +115,8 @@ def files_of(patch: Path) -> set[str]:
     pairs = re.findall(
         r"^--- (?:a/(\S+)|/dev/null)\n\+\+\+ (?:b/(\S+)|/dev/null)$", text, re.MULTILINE
     )
+    # Renames, modes and empty files have no other lines.
+    pairs += re.findall(r"^diff --git a/(\S+) b/(\S+)$", text, re.MULTILINE)
     return {name for pair in pairs for name in pair if name}
 
 
@@ -174,5 +176,5 @@ def _git_apply(patch: Path, folder: Path, log: Log, *how: str) -> BuildError | N
     return None
 
 
-def _content(file: Path) -> bytes | None:
-    return file.read_bytes() if file.is_file() else None
+def _content(file: Path) -> tuple[bytes, int] | None:
+    return (file.read_bytes(), file.stat().st_mode) if file.is_file() else None

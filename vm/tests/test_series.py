@@ -223,3 +223,20 @@ def test_patch_that_is_cut_short(patches: Series) -> None:
     file = patches.path / NAMES[0]
     file.write_text(file.read_text()[:-20])
     assert "corrupt patch at " in patches.refused().detail
+
+
+def test_patch_without_lines(patches: Series) -> None:
+    """A renamed file, a mode and an empty file."""
+    patches.patch(
+        2,
+        "diff --git a/a.c b/c.c\nsimilarity index 100%\n"
+        "rename from a.c\nrename to c.c\n"
+        "diff --git a/b.c b/b.c\nold mode 100644\nnew mode 100755\n"
+        "diff --git a/empty.c b/empty.c\nnew file mode 100644\n"
+        f"index {40 * '0'}..e69de29bb2d1d6434b8b29ae775ad8c2e48c5391\n",
+    )
+    patched = patches.apply()
+    assert patched.names == {"a.c", "b.c", "c.c", "empty.c", "new.c"}
+    left = {file.name for file in patched.folder.iterdir()}
+    assert left == patched.names - {"a.c"}
+    assert (patched.folder / "b.c").stat().st_mode & 0o111
