@@ -67,7 +67,7 @@ def prepare_tree(
         )
         instead = {name: patched.folder / name for name in patched.names}
         mirror.update(source.path, source.files, instead, log)
-        _drop_old_user_trees(cache / "trees", log)
+        _drop_old_user_trees(home, log)
     else:
         patched = _patch_archive(mirror, patches, upto, log)
     version, config = mirror.version(), mirror.version("config")
@@ -112,11 +112,12 @@ def _patch_archive(
     return patched
 
 
-def _drop_old_user_trees(trees: Path, log: Log) -> None:
+def _drop_old_user_trees(current: Path, log: Log) -> None:
     """The copy and the builds of a tree take some GB: limit them."""
-    homes = list(trees.glob("tree-*"))
+    # Whatever the clock says, the current one stays.
+    homes = [home for home in current.parent.glob("tree-*") if home != current]
     homes.sort(key=lambda home: _used(home / "version.json"))
-    for home in homes[:-_USER_TREES_KEPT]:
+    for home in homes[: 1 - _USER_TREES_KEPT]:
         log.say(f"removing {home}: {_USER_TREES_KEPT} other trees were used since")
         # First, so that a removal cut short is not taken for a tree.
         (home / "version.json").unlink(missing_ok=True)

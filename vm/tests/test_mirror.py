@@ -495,6 +495,16 @@ def test_three_copies_are_kept(copying: Copying, said: Said) -> None:
     assert said.lines[-1] == f"removing {gone}: 3 other trees were used since"
 
 
+def test_current_copy_is_kept(copying: Copying) -> None:
+    """Even if the clock was set back after the others were used."""
+    users = [copying.make(name) for name in ("one", "two", "three", "four")]
+    for user in users[:3]:
+        state = copying.prepare(user).path.with_name("version.json")
+        os.utime(state, (time.time() + 3600,) * 2)
+    assert copying.prepare(users[3]).path.exists()
+    assert len(list(copying.cache.glob("trees/tree-*"))) == 3
+
+
 def test_removal_that_was_cut_short(
     copying: Copying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
