@@ -63,7 +63,7 @@ class Mirror:
         if copy.is_dir() and not copy.is_symlink():
             shutil.rmtree(copy)
         if not os.path.lexists(original):
-            copy.unlink()
+            copy.unlink(missing_ok=True)  # if it was a folder
             with suppress(OSError):  # until one is not empty
                 for folder in copy.relative_to(self.path).parents:
                     (self.path / folder).rmdir()

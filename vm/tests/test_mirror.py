@@ -290,6 +290,25 @@ def test_killed_and_moved_back(tree: Copying, monkeypatch: pytest.MonkeyPatch) -
     assert (tree.copy / "kernel" / "Kconfig").read_text() == "config A\n"
 
 
+def test_killed_when_a_file_had_become_a_folder(
+    tree: Copying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Either may be in the copy, and neither is in the tree."""
+    file = tree.user / "kernel" / "b.c"
+    file.unlink()
+    file.mkdir()
+    (file / "x").touch()
+    (tree.user / "z.c").touch()
+    with monkeypatch.context() as patch:
+        killed_at("z.c", patch)
+        with pytest.raises(KeyboardInterrupt):
+            tree.prepare()
+    assert (tree.copy / "kernel" / "b.c").is_dir()
+    shutil.rmtree(file)
+    tree.prepare()
+    assert not (tree.copy / "kernel" / "b.c").exists()
+
+
 def test_killed_after_another_series(
     tree: Copying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
