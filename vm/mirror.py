@@ -117,7 +117,9 @@ class Mirror:
         if len(todo) > _MANY:
             log.say(f"copying {len(todo)} files of {root}")
         for name in sorted(gone):
-            self.put(name, self.home / "none")
+            # Behind a link that a killed run made are other files than that one.
+            if not any((self.path / f).is_symlink() for f in Path(name).parents):
+                self.put(name, self.home / "none")
         for name in todo:
             original = patched.get(name, root / name)
             if name in links:  # from here, it would lead elsewhere

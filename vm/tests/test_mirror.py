@@ -309,6 +309,23 @@ def test_killed_when_a_file_had_become_a_folder(
     assert not (tree.copy / "kernel" / "b.c").exists()
 
 
+def test_killed_when_a_folder_had_become_a_link(
+    tree: Copying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file is removed behind the link: there, it is the user's."""
+    folder, out = tree.user / "kernel", tree.tmp_path / "out"
+    folder.rename(out)
+    folder.symlink_to(out)
+    (tree.user / "z.c").touch()
+    with monkeypatch.context() as patch:
+        killed_at("z.c", patch)
+        with pytest.raises(KeyboardInterrupt):
+            tree.prepare()
+    assert (tree.copy / "kernel").is_symlink()
+    tree.prepare()
+    assert sorted(file.name for file in out.iterdir()) == ["Kconfig", "b.c"]
+
+
 def test_killed_after_another_series(
     tree: Copying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
