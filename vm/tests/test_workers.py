@@ -148,7 +148,8 @@ def test_interrupted(spread: Project, whole_group: bool) -> None:
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 2, output
     deadline = time.monotonic() + 60
-    while any(session_members(pid) for pid in consoles):
+    guests = spread.path / "guest"
+    while any(session_members(pid) for pid in consoles) or running(guests):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert "Traceback" not in output
@@ -156,7 +157,12 @@ def test_interrupted(spread: Project, whole_group: bool) -> None:
 
 def vngs(project: Project) -> list[str]:
     """The processes that are vng of this project."""
-    marker = str(project.path / "vm" / "vng.py").encode()
+    return running(project.path / "vm" / "vng.py")
+
+
+def running(path: Path) -> list[str]:
+    """The processes with that path, or one below it, in their command line."""
+    marker = str(path).encode()
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:

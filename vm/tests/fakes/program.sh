@@ -38,7 +38,8 @@ kills) # the harness's process whose child the guest is
     kill -9 "$(ps -o ppid= -p "$VNG")"; sleep 5 ;;
 interrupts) kill -INT "$(cat "$PROJECT/harness")" ; sleep 5 ;;
 sleeps) sleep 5 ;;
-waits) until [ -e "$PROJECT/guest/go" ]; do sleep 0.05; done ;;
+waits) # not longer than its guest lives
+    until [ -e "$PROJECT/guest/go" ] || ! kill -0 "$VNG" 2> /dev/null; do sleep 0.05; done ;;
 esac
 sed "s/map.hash.$recorded/$name/; s/\\b$recorded:/$what:/" "$data/ktap_$recorded.txt"
 exit $status
