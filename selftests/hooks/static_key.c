@@ -83,6 +83,25 @@ TEST_F_TIMEOUT(static_key, beside_another, SECONDS)
 	expect_off(_metadata, &self->probe);
 }
 
+/* A program that is attached already is refused, after its trampoline was found. */
+TEST_F_TIMEOUT(static_key, twice, SECONDS)
+{
+	struct static_key *skel = load(_metadata, variant->program);
+	struct bpf_link *link;
+
+	link = attach(_metadata, skel, variant->program, variant->multi, false);
+	ASSERT_NE(NULL, link);
+	libbpf_set_print(NULL);
+	EXPECT_EQ(NULL, attach(_metadata, skel, variant->program, variant->multi,
+			       false));
+	EXPECT_EQ(EBUSY, errno);
+	expect_calls(_metadata, &self->probe, 1, 0);
+	EXPECT_EQ(variant->runs, skel->bss->runs);
+	bpf_link__destroy(link);
+	static_key__destroy(skel);
+	expect_off(_metadata, &self->probe);
+}
+
 /* A function takes no more programs: the one too many must leave nothing behind. */
 TEST_F_TIMEOUT(static_key, one_too_many, SECONDS)
 {
