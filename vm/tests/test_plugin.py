@@ -26,6 +26,9 @@ def test_stages(project: Project) -> None:
     """All of them, in the order in which they were done, with the time they took."""
     program = project.path / "fakes" / "program.sh"
     program.write_text(program.read_text().replace("exit $status", "sleep 0.3; exit 0"))
+    vng = project.path / "vm" / "vng.py"
+    slow = "import os\nimport time\n\ntime.sleep(0.1)\n"
+    vng.write_text(vng.read_text().replace("import os\n", slow, 1))
     fragment = project.path / "kconfig" / "base.config"
     fragment.write_text(fragment.read_text() + "# edited\n")
     first, second = project.run().output, project.run().output
@@ -36,7 +39,7 @@ def test_stages(project: Project) -> None:
         line = rf"^stages:  {', '.join(took)}; {made}$"
         match = re.search(line, output, re.MULTILINE)
         assert match, output
-        assert float(match[1]) > 0 and float(match[2]) >= 0.9, "3 tests of 0.3 s"
+        assert float(match[1]) >= 0.1 and float(match[2]) >= 0.9, "3 tests of 0.3 s"
         assert "\nbooting 7.3.4-fake under tcg\n" in output
 
 
