@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vm.cache import safe_name, sha256_file
+from vm.cache import safe_name, sha256_file, write_whole
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,7 @@ class Record:
 def keep(archive: Path, record: Record) -> None:
     """Write the record of a complete archive: from now on it is in the cache."""
     file = archive.with_name(archive.name + ".json")
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(asdict(record), indent=1) + "\n")
-    part.replace(file)
+    write_whole(file, json.dumps(asdict(record), indent=1) + "\n")
 
 
 def recall(

@@ -108,3 +108,14 @@ def sha256_file(path: Path) -> str:
 def safe_name(text: str) -> str:
     """`text` with everything but letters, digits, dots and dashes replaced."""
     return re.sub(r"[^A-Za-z0-9.-]", "_", text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file as a whole. OSError if that fails; then it is as before."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8", errors="replace")
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

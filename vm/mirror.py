@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from vm.cache import write_whole
 from vm.errors import UsageError
 from vm.terminal import Log
 
@@ -51,7 +52,7 @@ class Mirror:
         if new := set(parts) - self._noted:
             versions = json.loads(self.state.read_text()) if self.state.exists() else {}
             versions |= {part: secrets.token_hex(8) for part in new}
-            _write(self.state, json.dumps(versions))
+            write_whole(self.state, json.dumps(versions))
             self._noted |= new
 
     def put(self, name: str, original: Path) -> None:
@@ -113,7 +114,7 @@ class Mirror:
         # Now, for the case that the harness is killed: the user may move files of the
         # old stats back, or remove new ones.
         if (unsure := known | dict.fromkeys([*todo, *gone], "")) != known:
-            _write(record, json.dumps(unsure))
+            write_whole(record, json.dumps(unsure))
         if len(todo) > _MANY:
             log.say(f"copying {len(todo)} files of {root}")
         for name in sorted(gone):
@@ -142,7 +143,7 @@ class Mirror:
                 if status is None or _signature(status) != stats[name]:
                     raise _changing(root, name)
         if files != known:
-            _write(record, json.dumps(files))
+            write_whole(record, json.dumps(files))
 
 
 def _lstat(root: Path, name: str) -> os.stat_result | None:
@@ -207,10 +208,3 @@ def _executable(file: Path) -> bool:
 
 def _read(file: Path) -> str:
     return file.read_text(errors="surrogateescape") if file.exists() else ""
-
-
-def _write(file: Path, text: str) -> None:
-    """Write it whole, or not at all."""
-    part = file.with_suffix(".part")
-    part.write_text(text)
-    part.replace(file)

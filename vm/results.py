@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from vm.cache import write_whole
 from vm.guest import Result
 from vm.ktap import parse
 from vm.splats import Splat
@@ -117,14 +118,3 @@ def write_ktap(path: Path, results: Sequence[TestResult]) -> None:
         failed = any(test.outcome == "failed" for test in tests)
         lines.append(f"{'not ok' if failed else 'ok'} {number} {program}")
     write_whole(path, "\n".join(lines) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file as a whole. OSError if that fails; then it is as before."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8", errors="replace")
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise

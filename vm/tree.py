@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vm.cache import write_whole
 from vm.mirror import Mirror
 from vm.process import run_logged
 from vm.series import Patched, apply_series
@@ -103,9 +104,7 @@ def _patch_archive(
             shutil.copy(mirror.path / name, originals / name)
     if new:
         # Only now may these files be changed.
-        part = record.with_suffix(".part")
-        part.write_text(json.dumps([*kept, *new]))
-        part.replace(record)
+        write_whole(record, json.dumps([*kept, *new]))
     for name in [*kept, *new]:
         folder = patched.folder if name in patched.names else originals
         mirror.put(name, folder / name)
