@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vm.build import Image
-from vm.errors import BuildError, HarnessError
+from vm.errors import BuildError, reading
 from vm.process import output_of
 from vm.terminal import Log
 
@@ -50,16 +50,11 @@ def load_calls(file: Path, patches: int) -> Counter[tuple[str, str]]:
     HarnessError if a row is wrong.
     """
     expected: Counter[tuple[str, str]] = Counter()
-    try:
+    with reading(file):
         for row in tomllib.loads(file.read_text())["calls"]:
             if row["patch"] <= patches:
                 for function, lines in row["functions"].items():
                     expected[row["hook"], function] += int(lines)
-    except (OSError, ValueError, KeyError, TypeError) as reason:
-        raise HarnessError(
-            f"cannot use {file}: {reason!r}",
-            hint="its comments document the fields",
-        ) from None
     return expected
 
 
@@ -98,12 +93,8 @@ def differences(
     vmlinux: Path, bpftool: Path, expected: Counter[tuple[str, str]], log: Log
 ) -> list[str]:
     """What is wrong with the hooks and their calls. BuildError if that is unknown."""
-    command = 'objdump -d --no-show-raw-insn "$0" | awk "$1"'
-    code = output_of(
-        ["bash", "-o", "pipefail", "-c", command, vmlinux, _FILTER],
-        log,
-        what=f"cannot disassemble {vmlinux}",
-    )
+    words = ["objdump", "-d", "--no-show-raw-insn", f"{vmlinux}"]
+    code = _filtered(words, _FILTER, log, f"cannot disassemble {vmlinux}")
     if not code[-1].isdigit() or code[-1] == "0":
         raise BuildError(
             f"objdump finds no code in {vmlinux}",
@@ -154,17 +145,17 @@ def _unattachable(
             hook = body[1]
         elif _ENTRY.search(line) and hook:
             entry.add(hook)
-    filtered = f"/ FUNC '({_NAMES})' /"
-    command = '"$0" btf dump file "$1" | awk "$2"'
-    btf = " ".join(
-        output_of(
-            ["bash", "-o", "pipefail", "-c", command, bpftool, vmlinux, filtered],
-            log,
-            what=f"cannot read the BTF of {vmlinux}",
-        )
-    )
+    words = [f"{bpftool}", "btf", "dump", "file", f"{vmlinux}"]
+    names = f"/ FUNC '({_NAMES})' /"
+    btf = " ".join(_filtered(words, names, log, f"cannot read the BTF of {vmlinux}"))
     for hook in HOOKS:
         if hook not in entry:
             yield f"{hook} is not there, or ftrace cannot patch it"
         if f"'{hook}'" not in btf:
             yield f"{hook} is not in the BTF"
+
+
+def _filtered(command: Sequence[str], program: str, log: Log, what: str) -> list[str]:
+    """What awk's `program` leaves of a command's output. BuildError if either fails."""
+    words = ["bash", "-o", "pipefail", "-c", '"${@:2}" | awk "$1"', "audit", program]
+    return output_of([*words, *command], log, what=what)

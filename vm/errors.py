@@ -7,7 +7,9 @@ error, 4 usage error, 5 no tests ran.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class HarnessError(Exception):
@@ -74,3 +76,14 @@ class GuestError(HarnessError):
 
     exit_status = 7
     title = "guest lost"
+
+
+@contextmanager
+def reading(table: Path) -> Iterator[None]:
+    """Read a table of the project's. HarnessError if it cannot be used."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+        raise HarnessError(
+            f"cannot use {table}: {reason!r}", hint="its comments document the fields"
+        ) from None

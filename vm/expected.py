@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from vm.errors import HarnessError
+from vm.errors import HarnessError, reading
 from vm.results import TestResult
 
 # What libbpf says when it cannot load a program for a hook that is not there.
@@ -27,14 +27,9 @@ class Needs:
 @functools.cache
 def load_needs(file: Path) -> list[Needs]:
     """The rows of needs.toml. HarnessError if one is wrong."""
-    try:
+    with reading(file):
         rows = tomllib.loads(file.read_text())["needs"]
         return [Needs(tuple(row["tests"]), int(row["patches"])) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as reason:
-        raise HarnessError(
-            f"cannot use {file}: {reason!r}",
-            hint="its comments document the fields",
-        ) from None
 
 
 def patches_needed(needs: list[Needs], program: str, name: str) -> int:

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vm.errors import GuestError, HarnessError, UsageError
+from vm.errors import GuestError, UsageError, reading
 from vm.results import TestResult
 from vm.run import Run
 from vm.splats import scan, table
@@ -76,7 +76,7 @@ def load(path: Path = TABLE) -> tuple[list[Fault], dict[str, str]]:
 
     HarnessError if a row is wrong.
     """
-    try:
+    with reading(path):
         rows = tomllib.loads(path.read_text())
         found = [Fault(**row) for row in rows["fault"]]
         for row in found:
@@ -85,10 +85,6 @@ def load(path: Path = TABLE) -> tuple[list[Fault], dict[str, str]]:
             if row.qemu:
                 signal.Signals[row.qemu]
         return found, dict(rows["unproven"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
-        raise HarnessError(
-            f"cannot use {path}: {reason!r}", hint="its comments document the fields"
-        ) from None
 
 
 def faults(run: Run, chosen: Sequence[str]) -> int:

@@ -58,7 +58,7 @@ def prepare(
     stages = {name: Stage() for name in ("fetch", "unpack and patch")}
     base = load_base(TABLE, options.base)
     folder = ROOT / "patches" / base.name
-    series(folder, upto)  # UsageError for a number that is too high
+    applied = len(series(folder, upto))
     patches = [] if options.patched else series(folder)
     more = ["debug.config"] * options.debug_kernel + ["faults.config"] * options.faults
     fragments = fragments_of([*base.fragments, *more], options.kconfig)
@@ -84,6 +84,5 @@ def prepare(
             jobs=options.jobs,
             targets=targets,
         )
-        applied = len(series(folder)) if upto is None else upto
         audit(image, folder, applied, exact=not options.patched, log=log("audit"))
     return Prepared(image, programs, stages)
