@@ -33,6 +33,7 @@ sys.path.insert(0, str(ROOT))
 from vm import environment, tools  # noqa: E402  (after the check of the version)
 from vm.cache import cache_folder, cache_option, locked, refuse_space  # noqa: E402
 from vm.errors import HarnessError, UsageError  # noqa: E402
+from vm.matrix import matrix  # noqa: E402
 from vm.output import LOST, guard_output, output_lost  # noqa: E402
 
 
@@ -109,7 +110,11 @@ def guarded_main() -> int:
     try:
         guard_output()
         try:
-            main(sys.argv[1:])
+            if sys.argv[1:] == ["--list-matrix"]:
+                print(matrix())
+                status = 0
+            else:
+                main(sys.argv[1:])
         except HarnessError as error:
             status = error.exit_status
             tell(str(error))

@@ -57,6 +57,11 @@ def load_base(table: Path, name: str) -> Base:
     return Base(name, **row)
 
 
+def base_names(table: Path) -> list[str]:
+    """All bases, in the order of the table."""
+    return list(_rows(table))
+
+
 def nearest_base(table: Path, version: str) -> str:
     """The name of the base that a kernel of this version is, or else is nearest to."""
     release = _release(version)

@@ -86,6 +86,8 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     add("--bench", action="store_true", help="measure what map operations cost")
     text = "break guests in known ways, and see that each is named"
     add("--faults", action="store_true", help=text)
+    text = "print the jobs of CI as JSON, for the matrix of a workflow"
+    add("--list-matrix", action="store_true", help=text)
     add("--against", type=Path, metavar="FILE", help="compare with that bench.json")
 
 
@@ -205,6 +207,8 @@ def _check(option: Namespace) -> None:
                 f"{names[0]} and {names[1]} exclude each other",
                 hint="give only one of them",
             )
+    if option.list_matrix:  # alone, it does not come here
+        raise UsageError("--list-matrix takes no other option", hint="give it alone")
     for name in ("allow_dirty", "patched"):
         if getattr(option, name) and not option.kernel_tree:
             word = f"--{name.replace('_', '-')}"

@@ -1,0 +1,53 @@
+"""The jobs of CI: the kernels that each base is tested as, and what else is run.
+
+Standard library only: this needs neither a kernel nor a virtual environment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from vm.bases import DEFAULT, TABLE, base_names
+
+# The options of a job, by its name. These are for each base …
+_OF_EACH_BASE = {
+    "": "",
+    "debug": "--debug-kernel",
+    # The first of its runs is that of the plain kernel.
+    "each-patch": "--each-patch",
+    "bench": "--bench",
+}
+# … and these, of the harness and the library rather than the kernel, for one.
+_OF_ONE = {
+    "faults": "--faults",
+    "stress": "--debug-kernel --stress 600",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of run_tests.py: what it is called, the base, the options for a shell."""
+
+    name: str
+    base: str
+    arguments: str
+
+
+def jobs() -> Iterator[Job]:
+    """All of them. UsageError if the table of bases cannot be used."""
+    for base in base_names(TABLE):
+        for name, options in _OF_EACH_BASE.items():
+            yield _job(base, name, options)
+    for name, options in _OF_ONE.items():
+        yield _job(DEFAULT, name, options)
+
+
+def matrix() -> str:
+    """The matrix for a workflow's fromJSON(), on one line."""
+    return json.dumps({"include": [asdict(job) for job in jobs()]})
+
+
+def _job(base: str, name: str, options: str) -> Job:
+    return Job(f"{base} {name}".strip(), base, f"--base {base} {options}".strip())

@@ -1,0 +1,72 @@
+"""The jobs of CI, and the workflow that runs them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vm.bases import TABLE, base_names
+from vm.errors import UsageError
+from vm.matrix import Job, jobs
+from vm.options import Options
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOW = (ROOT / ".github" / "workflows" / "tests.yml").read_text()
+
+
+@pytest.mark.parametrize("job", list(jobs()), ids=lambda job: job.name)
+def test_arguments(job: Job, pytestconfig: pytest.Config) -> None:
+    """The workflow adds more, and leaves the splitting to the shell."""
+    words = ["--require-kvm", *job.arguments.split()]
+    option = pytestconfig._parser.parse(words)
+    assert option.file_or_dir == []
+    assert Options.of(option).base == job.base
+    assert not re.search(r"[^\w .=-]", job.arguments)
+
+
+def test_names() -> None:
+    """Each is also that of an artifact."""
+    names = [job.name for job in jobs()]
+    assert len(set(names)) == len(names)
+    assert not re.search(r"[^\w .-]", "".join(names))
+
+
+def test_every_base_is_tested() -> None:
+    plain = [job.base for job in jobs() if job.name == job.base]
+    assert plain == base_names(TABLE)
+
+
+def test_workflow_uses_what_there_is() -> None:
+    used = set(re.findall(r"\bmatrix\.(\w+)", WORKFLOW.replace("outputs.matrix", "")))
+    assert used == set(Job.__annotations__)
+
+
+def test_list_on_a_bare_machine(tmp_path: Path) -> None:
+    """No git, no virtual environment, no cache."""
+    shutil.copy(ROOT / "run_tests.py", tmp_path)
+    for folder in ("vm", "patches"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    home = tmp_path / "home"
+    result = subprocess.run(
+        [sys.executable, "-IB", str(tmp_path / "run_tests.py"), "--list-matrix"],
+        env={"PATH": "", "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(result.stdout) == {"include": [vars(job) for job in jobs()]}
+    assert result.stdout.count("\n") == 1, "for $GITHUB_OUTPUT"
+    assert result.stderr == "" and not home.exists()
+
+
+def test_list_with_other_options(pytestconfig: pytest.Config) -> None:
+    option = pytestconfig._parser.parse(["--list-matrix", "--no-kvm"])
+    with pytest.raises(UsageError) as raised:
+        Options.of(option)
+    assert raised.value.what == "--list-matrix takes no other option"
