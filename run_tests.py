@@ -95,10 +95,7 @@ def main(arguments: list[str]) -> None:
         tools.install_deps()
     lacking = tools.missing(tools.HARNESS)
     if lacking:
-        raise UsageError(
-            "not installed: " + ", ".join(tool.package for tool in lacking),
-            hint="./run_tests.py --install-deps",
-        )
+        raise tools.not_installed(lacking)
     python = str(virtual_environment(cache))
     program = str(ROOT / "vm" / "__main__.py")
     os.execv(python, [python, "-I", program, *split_command(arguments)])

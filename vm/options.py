@@ -42,6 +42,8 @@ class _Group(Protocol):
 def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     """Add ours to three groups of pytest's help."""
     add = kernel.addoption
+    text = "first install missing packages with apt-get"
+    add("--install-deps", action="store_true", help=text)
     text = "kernel version: a row of patches/bases.toml (default: as --kernel-tree)"
     add("--base", metavar="VERSION", help=text)
     add("--upto", type=int, metavar="N", help="apply only the first N patches")

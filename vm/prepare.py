@@ -9,7 +9,6 @@ from pathlib import Path
 from vm.audit import audit
 from vm.bases import TABLE, is_of, load_base
 from vm.build import Image, build_image
-from vm.errors import UsageError
 from vm.kconfig import fragments_of
 from vm.options import Options
 from vm.selftests import Programs, build_programs
@@ -17,7 +16,7 @@ from vm.series import series
 from vm.source import fetch_source
 from vm.stopwatch import Stage, timed
 from vm.terminal import Log
-from vm.tools import KERNEL, missing
+from vm.tools import KERNEL, missing, not_installed
 from vm.tree import prepare_tree
 from vm.user_tree import user_source, version_of
 
@@ -50,11 +49,7 @@ def prepare(
     """
     lacking = missing(KERNEL)
     if lacking:
-        raise UsageError(
-            "not installed: "
-            + ", ".join(f"{tool.name} (package {tool.package})" for tool in lacking),
-            hint="./run_tests.py --install-deps",
-        )
+        raise not_installed(lacking)
     stages = {name: Stage() for name in ("fetch", "unpack and patch")}
     base = load_base(TABLE, options.base)
     folder = ROOT / "patches" / base.name

@@ -1,4 +1,4 @@
-"""The programs and headers that a run needs, and Debian's packages of them.
+"""The programs and headers that a run needs, and the packages that have them.
 
 Imported by run_tests.py before anything is installed: standard library only.
 """
@@ -17,7 +17,10 @@ from vm.errors import UsageError
 
 
 class Tool(NamedTuple):
-    """A program found on PATH or, where it has a slash, a header below /usr/include."""
+    """A program found on PATH or, where it has a slash, a header below /usr/include.
+
+    `package` is Debian's.
+    """
 
     name: str
     package: str
@@ -64,9 +67,70 @@ WELCOME = (
 )
 
 
+# Other distributions' commands, and their names of Debian's packages where they differ:
+# Fedora's, Arch Linux's and openSUSE's. None of this was tried.
+_ELSEWHERE = {
+    "dnf install": {
+        "iproute2": "iproute",
+        "libc6-dev": "glibc-devel",
+        "libelf-dev": "elfutils-libelf-devel",
+        "libssl-dev": "openssl-devel",
+        "libzstd-dev": "libzstd-devel",
+        "python3-venv": "python3",
+        "udev": "systemd-udev",
+        "xz-utils": "xz",
+        "zlib1g-dev": "zlib-devel",
+    },
+    "pacman -S": {
+        "dwarves": "pahole",
+        "libc6-dev": "glibc",
+        "libelf-dev": "libelf",
+        "libssl-dev": "openssl",
+        "libzstd-dev": "zstd",
+        "python3-venv": "python",
+        "udev": "systemd",
+        "xz-utils": "xz",
+        "zlib1g-dev": "zlib",
+    },
+    "zypper install": {
+        "libc6-dev": "glibc-devel",
+        "libelf-dev": "libelf-devel",
+        "libssl-dev": "libopenssl-devel",
+        "libzstd-dev": "libzstd-devel",
+        "python3-venv": "python3",
+        "qemu-system-x86": "qemu-x86",
+        "xz-utils": "xz",
+        "zlib1g-dev": "zlib-devel",
+    },
+}
+
+
 def missing(tools: Sequence[Tool]) -> list[Tool]:
     """Those of `tools` that this machine does not have."""
     return [tool for tool in tools if not _present(tool.name)]
+
+
+def not_installed(tools: Sequence[Tool]) -> UsageError:
+    """The error for these tools, with what to do on this machine."""
+    if _present("apt-get"):
+        names = [f"{tool.name} (package {tool.package})" for tool in tools]
+        detail, hint = "", "./run_tests.py --install-deps"
+    else:
+        names = [tool.name for tool in tools]
+        detail = "\n".join(_commands(tools))
+        hint = "install them, then run again; these package names have not been tried"
+    names = [f"/usr/include{name}" if name[0] == "/" else name for name in names]
+    return UsageError(f"not installed: {', '.join(names)}", detail=detail, hint=hint)
+
+
+def _commands(tools: Sequence[Tool]) -> list[str]:
+    """What installs these with the package manager of this machine, or any other."""
+    commands = {}
+    for command, called in _ELSEWHERE.items():
+        packages = {called.get(tool.package, tool.package) for tool in tools}
+        commands[command] = f"{command} {' '.join(sorted(packages))}"
+    here = [commands[c] for c in commands if _present(c.split()[0])]
+    return here or list(commands.values())
 
 
 def _present(name: str) -> bool:
@@ -78,7 +142,16 @@ def _present(name: str) -> bool:
 
 
 def install_deps() -> None:
-    """Install all of them with apt-get, through sudo unless root. UsageError."""
+    """Install all of them with apt-get, through sudo unless root. UsageError.
+
+    Without apt-get, see that nothing is missing.
+    """
+    if not _present("apt-get"):
+        if lacking := missing((*HARNESS, *KERNEL)):
+            raise not_installed([*lacking, *missing(WELCOME)])
+        if lacking := missing(WELCOME):
+            print("useful, but not needed:", *_commands(lacking), sep="\n    ")
+        return
     packages = sorted({tool.package for tool in (*HARNESS, *KERNEL, *WELCOME)})
     sudo = [] if os.geteuid() == 0 else ["sudo"]
     noninteractive = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]

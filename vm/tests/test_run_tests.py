@@ -163,7 +163,8 @@ def test_no_environment(
 def test_missing_tools(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "missing", list)
     assert start.fails() == (
-        "usage error: not installed: git, python3-venv\n"
+        "usage error: not installed: git (package git), "
+        "python3 (package python3-venv)\n"
         "next:    ./run_tests.py --install-deps"
     )
 

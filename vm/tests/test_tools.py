@@ -95,11 +95,64 @@ def test_install_that_fails(calls: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_install_without_sudo(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setenv("PATH", str(calls.parent))
+    (calls.parent / "bin" / "sudo").unlink()
+    monkeypatch.setenv("PATH", str(calls.parent / "bin"))
     with pytest.raises(UsageError) as raised:
         tools.install_deps()
     assert raised.value.what == "cannot run sudo: No such file or directory"
     assert raised.value.hint == "run this as root"
+
+
+# Without apt-get
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with nothing; the folder of its programs."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(tools, "_present", lambda name: (tmp_path / name).exists())
+    return tmp_path
+
+
+def test_names_of_other_distributions(elsewhere: Path) -> None:
+    assert str(tools.not_installed(tools.KERNEL[5:10])) == (
+        "usage error: not installed: flex, gcc, ip, llvm-strip, lz4\n"
+        "    dnf install flex gcc iproute llvm lz4\n"
+        "    pacman -S flex gcc iproute2 llvm lz4\n"
+        "    zypper install flex gcc iproute2 llvm lz4\n"
+        "next:    install them, then run again; these package names have not been tried"
+    )
+    executable(elsewhere / "pacman", "")
+    error = tools.not_installed([t for t in tools.KERNEL if t.name[0] == "/"])
+    assert error.what.startswith("not installed: /usr/include/gelf.h, /usr/include/")
+    assert error.detail == "pacman -S glibc libelf openssl zlib zstd"
+
+
+def test_install_without_apt_get(
+    elsewhere: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "KERNEL", (Tool("bc", "bc"),))
+    monkeypatch.setattr(tools, "HARNESS", (Tool("git", "git"),))
+    executable(elsewhere / "git", "")
+    executable(elsewhere / "dnf", "")
+    with pytest.raises(UsageError) as raised:
+        tools.install_deps()
+    assert raised.value.what == "not installed: bc, ccache, gdb"
+    assert raised.value.detail == "dnf install bc ccache gdb"
+    executable(elsewhere / "bc", "")
+    tools.install_deps()
+    said = capfd.readouterr().out
+    assert said == "useful, but not needed:\n    dnf install ccache gdb\n"
+    for name in ("ccache", "gdb"):
+        executable(elsewhere / name, "")
+    tools.install_deps()
+    assert capfd.readouterr().out == ""
+
+
+def test_other_names_are_those_of_packages() -> None:
+    every = {tool.package for tool in (*tools.HARNESS, *tools.KERNEL, *tools.WELCOME)}
+    for called in tools._ELSEWHERE.values():
+        assert called.keys() <= every
 
 
 def test_each_tool_is_listed_once() -> None:
