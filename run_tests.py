@@ -31,7 +31,7 @@ REQUIREMENTS = ROOT / "vm" / "requirements.txt"
 
 sys.path.insert(0, str(ROOT))
 from vm import environment, tools  # noqa: E402  (after the check of the version)
-from vm.cache import cache_folder, cache_option, locked, refuse_space  # noqa: E402
+from vm.cache import cache_folder, last_option, locked, refuse_space  # noqa: E402
 from vm.errors import HarnessError, UsageError  # noqa: E402
 from vm.matrix import matrix  # noqa: E402
 from vm.output import LOST, guard_output, output_lost  # noqa: E402
@@ -89,10 +89,11 @@ def main(arguments: list[str]) -> None:
         tell(f"ignored from the environment: {', '.join(cleared)}")
     hint = "clone it into a folder without spaces and colons"
     refuse_space(ROOT, "checkout", hint)
-    cache = cache_folder(cache_option(arguments))
+    cache = cache_folder(last_option(arguments, "--cache"))
     if "--install-deps" in arguments:
         arguments.remove("--install-deps")
-        tools.install_deps()
+        clang = last_option(arguments, "--compiler") == "clang"
+        tools.install_deps(tools.CLANG if clang else ())
     lacking = tools.missing(tools.HARNESS)
     if lacking:
         raise tools.not_installed(lacking)

@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 import pytest  # noqa: E402  (after the path)
 
-from vm.cache import cache_folder, cache_option  # noqa: E402
+from vm.cache import cache_folder, last_option  # noqa: E402
 from vm.errors import HarnessError  # noqa: E402
 from vm.output import LOST, guard_output, output_lost  # noqa: E402
 
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     try:
         guard_output()
         try:
-            cache = cache_folder(cache_option(arguments))
+            cache = cache_folder(last_option(arguments, "--cache"))
             words += ["-o", f"cache_dir={cache / 'pytest'}", "-p", "vm.plugin"]
             status = int(pytest.main([*words, *arguments]))
         except HarnessError as error:

@@ -6,15 +6,14 @@ import hashlib
 import json
 import os
 import re
-import shlex
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vm.compiler import Compiler, pahole
 from vm.errors import BuildError
 from vm.kconfig import check_config, folder_name, options_of
-from vm.process import output_of, run_logged
+from vm.process import run_logged
 from vm.stopwatch import Stage, timed
 from vm.terminal import Log
 from vm.tree import Tree
@@ -31,7 +30,7 @@ class Image:
 
     `build` is its O= folder, `release` what `uname -r` will print, `objects` how
     many objects this call compiled and `built` whether make ran. `stages` has
-    "configure" and "build".
+    "configure" and "build"; `tools` tells what made it.
     """
 
     bzimage: Path
@@ -41,6 +40,7 @@ class Image:
     objects: int
     built: bool
     stages: dict[str, Stage]
+    tools: str = ""
 
     @property
     def vmlinux(self) -> Path:
@@ -54,19 +54,25 @@ class Image:
 
 
 def build_image(
-    tree: Tree, fragments: Sequence[Path], log: Log, *, jobs: int, objects: int
+    tree: Tree,
+    fragments: Sequence[Path],
+    compiler: Compiler,
+    log: Log,
+    *,
+    jobs: int,
+    objects: int,
 ) -> Image:
     """Build `tree` with the configuration `fragments`, unless that is done already.
 
     `jobs` is make's -j; `objects` is what a full build compiles, if it was never
     done here before. BuildError if an option of a fragment is lost or make fails.
     """
-    build = tree.path.parent / folder_name(fragments)
+    build = tree.path.parent / f"{folder_name(fragments)}{compiler.suffix}"
     bzimage = build / "arch" / "x86" / "boot" / "bzImage"
     stamp = build / "built.json"
     stages = {"configure": Stage(), "build": Stage()}
-    compiler = _compiler()
-    inputs = _inputs(tree, fragments, compiler, log)
+    tools = f"{compiler}, {pahole(tree.path, log)}"
+    inputs = _inputs(tree, fragments, compiler, tools)
     wanted = {"inputs": [tree.version, inputs], "bzimage": _identity(bzimage)}
     compiled = 0
     built = _load(stamp) != wanted
@@ -80,35 +86,17 @@ def build_image(
         wanted["bzimage"] = _identity(bzimage)
         stamp.write_text(json.dumps(wanted))
     release = (build / "include" / "config" / "kernel.release").read_text().strip()
-    return Image(bzimage, build, tree, release, compiled, built, stages)
-
-
-def _compiler() -> dict[str, str]:
-    """make's variables for the compilers; the user's choice takes precedence."""
-    if os.environ.get("LLVM"):
-        return {}
-    ccache = "ccache " if shutil.which("ccache") else ""
-    return {name: os.environ.get(name) or f"{ccache}gcc" for name in ("CC", "HOSTCC")}
-
-
-def _clang(llvm: str) -> str:
-    """The compiler that kbuild takes for this value of LLVM."""
-    if llvm.endswith("/"):
-        return f"{llvm}clang"
-    return f"clang{llvm if llvm.startswith('-') else ''}"
+    return Image(bzimage, build, tree, release, compiled, built, stages, tools)
 
 
 def _inputs(
-    tree: Tree, fragments: Sequence[Path], compiler: Mapping[str, str], log: Log
+    tree: Tree, fragments: Sequence[Path], compiler: Compiler, tools: str
 ) -> str:
     """A hash of everything that determines the configuration."""
-    llvm = os.environ.get("LLVM", "")
-    digest = hashlib.sha256(f"{tree.config} {llvm}".encode())
+    words = [tree.config, compiler.said, tools, *map(str, compiler.variables.items())]
+    digest = hashlib.sha256("\n".join(words).encode())
     for fragment in fragments:
         digest.update(hashlib.sha256(fragment.read_bytes()).digest())
-    command = compiler.get("CC") or _clang(llvm)
-    for tool in ([*shlex.split(command), "--version"], ["pahole", "--version"]):
-        digest.update(f"{command}: {output_of(tool, log)[0]}\n".encode())
     return digest.hexdigest()
 
 
@@ -130,12 +118,12 @@ def _load(file: Path) -> object:
 def _run_make(
     tree: Tree,
     build: Path,
-    compiler: Mapping[str, str],
+    compiler: Compiler,
     words: list[str],
     log: Log,
     on_line: Callable[[str], None] | None = None,
 ) -> None:
-    variables = [f"{name}={value}" for name, value in compiler.items()]
+    variables = [f"{name}={value}" for name, value in compiler.variables.items()]
     run_logged(
         ["make", f"O={build}", *variables, *words],
         log,
@@ -150,7 +138,7 @@ def _configure(
     tree: Tree,
     build: Path,
     fragments: Sequence[Path],
-    compiler: Mapping[str, str],
+    compiler: Compiler,
     inputs: str,
     log: Log,
 ) -> bool:
@@ -178,7 +166,7 @@ def _configure(
 def _make(
     tree: Tree,
     build: Path,
-    compiler: Mapping[str, str],
+    compiler: Compiler,
     jobs: int,
     expected: int,
     log: Log,

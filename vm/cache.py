@@ -19,15 +19,15 @@ from vm.errors import UsageError
 _NAME = "bpf-map-tracing"
 
 
-def cache_option(arguments: Sequence[str]) -> str | None:
-    """The value of the last --cache on a command line, if there is one."""
+def last_option(arguments: Sequence[str], option: str) -> str | None:
+    """The value of the last `option` on a command line, if there is one."""
     named = None
     for word, following in itertools.pairwise([*arguments, ""]):
         if word == "--":
             break
-        if word == "--cache" and following:
+        if word == option and following:
             named = following
-        elif word.startswith("--cache="):
+        elif word.startswith(f"{option}="):
             named = word.partition("=")[2]
     return named
 

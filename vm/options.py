@@ -49,6 +49,12 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     add("--upto", type=int, metavar="N", help="apply only the first N patches")
     text = "the plain kernel, as --upto 0: every test of the patches must fail"
     add("--unpatched", action="store_true", help=text)
+    text = "compile the kernel with it (default: as CC or LLVM say, or gcc)"
+    add("--compiler", choices=("gcc", "clang"), help=text)
+    text = "optimize the kernel at link time (with clang)"
+    add("--lto", choices=("thin", "full"), help=text)
+    text = "configure the kernel as distributions do"
+    add("--config", choices=("distro",), help=text)
     add("--debug-kernel", action="store_true", help="build with lockdep, KASAN, UBSAN")
     add("--kernel-tree", type=Path, metavar="DIR", help="take the source from DIR")
     add("--allow-dirty", action="store_true", help="allow uncommitted changes in DIR")
@@ -99,6 +105,9 @@ class Options:
 
     base: str
     upto: int | None
+    compiler: str | None
+    lto: str | None
+    config: str | None
     debug_kernel: bool
     faults: bool
     kernel_tree: Path | None
@@ -125,6 +134,9 @@ class Options:
         return cls(
             base=_base(option),
             upto=0 if option.unpatched else option.upto,
+            compiler=option.compiler,
+            lto=option.lto,
+            config=option.config,
             debug_kernel=option.debug_kernel,
             faults=option.faults,
             kernel_tree=option.kernel_tree,

@@ -9,6 +9,7 @@ from pathlib import Path
 from vm.audit import audit
 from vm.bases import TABLE, is_of, load_base
 from vm.build import Image, build_image
+from vm.compiler import check_version, choose_compiler
 from vm.kconfig import fragments_of
 from vm.options import Options
 from vm.selftests import Programs, build_programs
@@ -55,8 +56,11 @@ def prepare(
     folder = ROOT / "patches" / base.name
     applied = len(series(folder, upto))
     patches = [] if options.patched else series(folder)
-    more = ["debug.config"] * options.debug_kernel + ["faults.config"] * options.faults
-    fragments = fragments_of([*base.fragments, *more], options.kconfig)
+    users = fragments_of([], options.kconfig)
+    building = log("build")
+    compiler = choose_compiler(options.compiler, options.lto, building)
+    more = _more_fragments(options, clang=compiler.clang)
+    fragments = [*fragments_of([*base.fragments, *more], []), *users]
     with timed(stages["fetch"]):
         fetching = log("fetch")
         if options.kernel_tree is None:
@@ -69,8 +73,9 @@ def prepare(
                 fetching.say(f"{source.describe}: trying the series for {base.name}")
     with timed(stages["unpack and patch"]):
         tree = prepare_tree(*(source, patches, cache, log("patch")), upto=upto)
+    check_version(compiler, tree.path, building)
     image = build_image(
-        *(tree, fragments, log("build")), jobs=options.jobs, objects=base.objects
+        *(tree, fragments, compiler, building), jobs=options.jobs, objects=base.objects
     )
     stages |= image.stages
     with timed(stages.setdefault("selftests", Stage())):
@@ -81,3 +86,14 @@ def prepare(
         )
         audit(image, folder, applied, exact=not options.patched, log=log("audit"))
     return Prepared(image, programs, stages)
+
+
+def _more_fragments(options: Options, *, clang: bool) -> list[str]:
+    """The fragments that the options add to those of the base, in order."""
+    names = []
+    if options.config:
+        names += [options.config] + [f"{options.config}-clang"] * clang
+    if options.lto:
+        names.append(f"lto-{options.lto}")
+    names += ["debug"] * options.debug_kernel + ["faults"] * options.faults
+    return [f"{name}.config" for name in names]

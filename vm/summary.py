@@ -15,9 +15,11 @@ def describe(machine: Machine, release: str, options: Options) -> str:
     """What was booted, and on what."""
     words = [f"{machine.accel.name} ({machine.accel.why})", machine.qemu]
     words += ["one thread for all CPUs"] * machine.one_thread
-    debug = ", debug" * options.debug_kernel
+    built = [f"{options.lto} LTO"] if options.lto else []
+    built += [options.config] if options.config else []
+    built += ["debug"] * options.debug_kernel
     why = ", ".join(filter(None, words))
-    return f"{release}{debug}, accelerator: {why}"
+    return f"{', '.join([release, *built])}, accelerator: {why}"
 
 
 def summary(
@@ -37,6 +39,7 @@ def summary(
         if options.patched:
             series = "its own patches"
         lines.append(f"source:  {image.tree.source.describe}, {series}")
+        lines.append(f"tools:   {image.tools}")
         if kernel:
             lines.append(f"kernel:  {kernel}")
         made = f"{image.objects} objects" if image.built else "nothing to build"

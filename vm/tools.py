@@ -59,6 +59,14 @@ KERNEL = (
     Tool("/zstd.h", "libzstd-dev"),
 )
 
+# For --compiler clang. Distributions' default clang may be too old for a new kernel;
+# Debian 12, Debian 13 and Ubuntu 24.04 all have this one.
+CLANG = (
+    Tool("clang-19", "clang-19"),
+    Tool("ld.lld-19", "lld-19"),
+    Tool("llvm-ar-19", "llvm-19"),
+)
+
 # Optional: the second build of a kernel is many times faster; what the CPUs of a guest
 # that hangs are doing.
 WELCOME = (
@@ -141,18 +149,20 @@ def _present(name: str) -> bool:
     return shutil.which(name, path=path) is not None
 
 
-def install_deps() -> None:
+def install_deps(more: Sequence[Tool] = ()) -> None:
     """Install all of them with apt-get, through sudo unless root. UsageError.
 
-    Without apt-get, see that nothing is missing.
+    `more` are tools that not every run needs. Without apt-get, see that nothing is
+    missing.
     """
+    needed = (*HARNESS, *KERNEL, *more)
     if not _present("apt-get"):
-        if lacking := missing((*HARNESS, *KERNEL)):
+        if lacking := missing(needed):
             raise not_installed([*lacking, *missing(WELCOME)])
         if lacking := missing(WELCOME):
             print("useful, but not needed:", *_commands(lacking), sep="\n    ")
         return
-    packages = sorted({tool.package for tool in (*HARNESS, *KERNEL, *WELCOME)})
+    packages = sorted({tool.package for tool in (*needed, *WELCOME)})
     sudo = [] if os.geteuid() == 0 else ["sudo"]
     noninteractive = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
     for words in (["update"], ["install", "-y", "--no-install-recommends", *packages]):

@@ -34,7 +34,7 @@ Subject: add a line
  line 1
 {lines}"""
 TOOLS = {
-    "gcc": "echo gcc 12",
+    "gcc": "echo gcc 12.2.0",
     "ccache": 'exec "$@"',
     "pahole": "echo v1.24",
     "objdump": "echo code",
@@ -211,6 +211,11 @@ def make_project(path: Path) -> Project:
     (path / "kconfig" / "vm.config").write_text("CONFIG_TTY=y\n")
     (path / "kconfig" / "debug.config").write_text("CONFIG_KASAN=y\n")
     (path / "kconfig" / "faults.config").write_text("CONFIG_LKDTM=y\n")
+    (path / "kconfig" / "distro.config").write_text("CONFIG_SLUB_TINY=n\n")
+    (path / "kconfig" / "distro-clang.config").write_text("CONFIG_CFI=y\n")
+    for lto in ("thin", "full"):
+        text = f"CONFIG_LTO_CLANG_{lto.upper()}=y\n"
+        (path / "kconfig" / f"lto-{lto}.config").write_text(text)
     (path / "selftests" / "Makefile").write_text("TESTS := one \\\n\ttwo\n")
     needs = '[[needs]]\ntests = ["{}"]\npatches = {}\n'
     rows = needs.format("one.*.needs", 2) + needs.format("*", 0)
@@ -247,3 +252,4 @@ def _make_tree(tree: Path) -> None:
     script.write_text(MERGE)
     script.chmod(0o755)
     (tree / "scripts" / "decode_stacktrace.sh").write_text(DECODE)
+    (tree / "scripts" / "min-tool-version.sh").write_text("echo 8.1.0\n")

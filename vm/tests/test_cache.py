@@ -12,7 +12,7 @@ import pytest
 
 from vm.cache import (
     cache_folder,
-    cache_option,
+    last_option,
     lock,
     locked,
     refuse_space,
@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[2]
     ],
 )
 def test_option(line: str, named: str | None) -> None:
-    assert cache_option(line.split()) == named
+    assert last_option(line.split(), "--cache") == named
 
 
 def test_folder_without_the_option(

@@ -14,7 +14,10 @@ import pytest
 
 from vm.errors import UsageError
 from vm.options import Options
+from vm.tests.conftest import executable
 from vm.tests.project import Project
+
+LLVM_TOOLS = ("ld.lld", "llvm-ar", "llvm-nm", "llvm-objcopy", "llvm-readelf")
 
 # What is tested
 
@@ -66,6 +69,48 @@ def test_debug_kernel(project: Project) -> None:
     assert re.search(r"^kernel:  \S+, debug, accel", ended.output, re.MULTILINE)
     assert "build-base-vm-debug/" in project.vng[0]
     assert " --append kasan_multi_shot " in project.vng[0]
+
+
+def test_compiler(project: Project) -> None:
+    """Each has its folder, and the summary says what it was."""
+    text = "#!/bin/sh\necho clang version 99.1.0\n"
+    for name in ("clang-99", *(f"{tool}-99" for tool in LLVM_TOOLS)):
+        executable(project.path / "bin" / name, text)
+    for words, folder in (
+        ("", "build-base-vm"),
+        ("--compiler clang", "build-base-vm-clang-99"),
+        ("--compiler clang --lto thin", "build-base-vm-lto-thin-clang-99"),
+        ("--compiler clang --lto full", "build-base-vm-lto-full-clang-99"),
+        ("--compiler gcc", "build-base-vm"),
+    ):
+        ended = project.run("-k", "percpu", *words.split())
+        assert ended.status == 0, ended.output
+        assert f"/{folder}/" in project.vng[0]
+        clang = "clang" in words
+        made = [line for line in project.asked if line.endswith(" bzImage")]
+        assert len(made) == clang, "the template is built by gcc"
+        for line in made:
+            assert ("LLVM=-99 CC=ccache clang-99 " in line) == clang
+        tools = "clang-99 99.1.0" if clang else "gcc 12.2.0"
+        assert f"\ntools:   {tools}, pahole 1.24" in ended.output
+        lto = re.search(r"^kernel:  \S+, (\w+) LTO, acc", ended.output, re.MULTILINE)
+        assert (lto[1] if lto else "") == (words.partition("--lto ")[2])
+
+
+def test_config(project: Project) -> None:
+    """With clang there is more of it, and it goes with --debug-kernel and --bench."""
+    ended = project.run("-k", "percpu", "--config", "distro", "--debug-kernel")
+    names = "base.config, vm.config, distro.config, debug.config"
+    assert f"configuring {names}\n" in ended.output
+    assert re.search(r"^kernel:  \S+, distro, debug, a", ended.output, re.MULTILINE)
+    assert "build-base-vm-distro-debug/" in project.vng[0]
+    text = "#!/bin/sh\necho clang version 99.1.0\n"
+    for name in ("clang-99", *(f"{tool}-99" for tool in LLVM_TOOLS)):
+        executable(project.path / "bin" / name, text)
+    words = ["--config", "distro", "--compiler", "clang"]
+    ended = project.run("-k", "percpu", *words)
+    names = "base.config, vm.config, distro.config, distro-clang.config"
+    assert f"configuring {names}\n" in ended.output
 
 
 def test_kconfig(project: Project) -> None:
@@ -285,6 +330,7 @@ def test_verbose(project: Project) -> None:
         ("--bench --against none", "--against none: No such file"),
         ("--attach", "no run with this cache folder has a guest now"),
         ("--kconfig none", "cannot read the configuration fragment .*/none: No such"),
+        ("--lto thin", "--lto thin needs clang and LLVM's linker, but this is gcc"),
         ("--kernel-tree none", "none is not a kernel tree"),
         ("--git-tree selftests", "selftests exists already"),
         ("--stress 9 selftests/one.c", "in selftests/stress, not selftests/one.c"),
@@ -293,7 +339,8 @@ def test_verbose(project: Project) -> None:
 def test_usage_error(project: Project, arguments: str, text: str) -> None:
     ended = project.run(*shlex.split(arguments))
     assert (ended.status, project.vng) == (4, []), ended.output
-    assert project.runs == 0 or "--require-kvm" in arguments
+    asked = ("--require-kvm", "--lto")  # something had to be run to know
+    assert project.runs == 0 or any(word in arguments for word in asked)
     assert ended.output.count("next:    ") == 1, ended.output
     assert re.search(rf"^usage error: .*{text}", ended.output, re.MULTILINE)
 

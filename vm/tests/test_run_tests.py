@@ -170,12 +170,14 @@ def test_missing_tools(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_install_deps(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed: list[int] = []
-    monkeypatch.setattr(tools, "install_deps", lambda: installed.append(1))
+    installed: list[object] = []
+    monkeypatch.setattr(tools, "install_deps", installed.append)
     start.run("--install-deps", "-x")
     assert start.became[-1] == "-x" and "--install-deps" not in start.became
     start.run("-x")
-    assert installed == [1]
+    start.run("--install-deps", "--compiler", "gcc")
+    start.run("--install-deps", "--compiler", "clang")
+    assert installed == [(), (), tools.CLANG]
 
 
 def test_run_beside_another_one(start: Start) -> None:

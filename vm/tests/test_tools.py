@@ -69,6 +69,12 @@ def test_install_as_root(calls: Path, capfd: pytest.CaptureFixture[str]) -> None
     assert len(said) == 2
 
 
+def test_install_more(calls: Path) -> None:
+    tools.install_deps(tools.CLANG)
+    install = calls.read_text().splitlines()[1].split()
+    assert {"clang-19", "lld-19", "llvm-19"} < set(install)
+
+
 def test_install_through_sudo(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     tools.install_deps()
@@ -156,5 +162,5 @@ def test_other_names_are_those_of_packages() -> None:
 
 
 def test_each_tool_is_listed_once() -> None:
-    every = (*tools.HARNESS, *tools.KERNEL, *tools.WELCOME)
+    every = (*tools.HARNESS, *tools.KERNEL, *tools.WELCOME, *tools.CLANG)
     assert len({tool.name for tool in every}) == len(every)
