@@ -1,7 +1,8 @@
 """Whether the linked kernel calls the hooks where the series does, no more, no less.
 
-A compiler that sees too much drops a call, or the hook itself, and the tests of what
-nobody calls are easily forgotten. So the machine code is asked, before a guest boots.
+A compiler that sees too much drops a call, the check of its result, or the hook itself,
+and the tests of what nobody calls are easily forgotten. So the machine code is asked,
+before a guest boots.
 """
 
 from __future__ import annotations
@@ -11,26 +12,29 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vm.build import Image
+from vm.code import Code, instructions, result_is_used
 from vm.errors import BuildError, reading
 from vm.process import output_of
 from vm.terminal import Log
 
 HOOKS = ("bpf_map_trace_update_elem", "bpf_map_trace_delete_elem")
 _NAMES = "|".join(HOOKS)
-# The hooks themselves, and the calls of them, of all that objdump prints. At its end,
-# so that nothing found is not taken for nothing looked at.
+# The hooks themselves, and the functions that call them, of all that objdump prints. At
+# its end how much that was, so that nothing found is not taken for nothing looked at.
 _FILTER = (
-    rf"/^[0-9a-f]+ <({_NAMES})>:/ {{ body = 1 }} /^$/ {{ body = 0 }} "
-    rf"body || /\t(call|jmp)q? .*<({_NAMES})>/ {{ print }} END {{ print NR }}"
+    rf"/^[0-9a-f]+ <.*>:$/ {{ n = 0; keep = /<({_NAMES})>:$/ }} {{ line[n++] = $0 }} "
+    rf"/\t(call|jmp)q? .*<({_NAMES})>/ {{ keep = 1 }} "
+    "/^$/ { flush() } END { flush(); print NR } "
+    "function flush(  i) { for (i = 0; keep && i < n; i++) print line[i]; n = 0 }"
 )
-_CALL = re.compile(rf"\s*([0-9a-f]+):\t(?:call|jmp)q? .*<({_NAMES})>")
+_CALL = re.compile(rf"(?:call|jmp)q? .*<({_NAMES})>")
 _BODY = re.compile(rf"[0-9a-f]+ <({_NAMES})>:")
 # What ftrace patches: a call, or what objtool has made of it.
-_ENTRY = re.compile(r"\t(callq? .*<__fentry__>|nopl +0x0\(%rax,%rax,1\))")
+_ENTRY = re.compile(r"callq? .*<__fentry__>|nopl +0x0\(%rax,%rax,1\)")
 # The wrappers that every call goes through are inlined from here.
 _HEADER = "/map_trace.h"
 
@@ -44,17 +48,30 @@ class Call:
     line: str
 
 
-def load_calls(file: Path, patches: int) -> Counter[tuple[str, str]]:
-    """How many lines of each function call each hook after so many patches.
+@dataclass
+class Expected:
+    """How many lines of each function call each hook, and which ignore the result."""
+
+    lines: Counter[tuple[str, str]] = field(default_factory=Counter)
+    ignoring: set[tuple[str, str]] = field(default_factory=set)
+
+
+def load_calls(file: Path, patches: int) -> Expected:
+    """What the table says of the calls after so many patches.
 
     HarnessError if a row is wrong.
     """
-    expected: Counter[tuple[str, str]] = Counter()
+    expected = Expected()
     with reading(file):
         for row in tomllib.loads(file.read_text())["calls"]:
             if row["patch"] <= patches:
+                result = row.get("result", "tested")
+                if result not in ("tested", "ignored"):
+                    raise ValueError(f"result = {result!r}")
                 for function, lines in row["functions"].items():
-                    expected[row["hook"], function] += int(lines)
+                    expected.lines[row["hook"], function] += int(lines)
+                    if result == "ignored":
+                        expected.ignoring.add((row["hook"], function))
     return expected
 
 
@@ -90,39 +107,51 @@ def audit(image: Image, patches: Path, upto: int, *, exact: bool, log: Log) -> N
 
 
 def differences(
-    vmlinux: Path, bpftool: Path, expected: Counter[tuple[str, str]], log: Log
+    vmlinux: Path, bpftool: Path, expected: Expected, log: Log
 ) -> list[str]:
     """What is wrong with the hooks and their calls. BuildError if that is unknown."""
     words = ["objdump", "-d", "--no-show-raw-insn", f"{vmlinux}"]
-    code = _filtered(words, _FILTER, log, f"cannot disassemble {vmlinux}")
-    if not code[-1].isdigit() or code[-1] == "0":
+    lines = _filtered(words, _FILTER, log, f"cannot disassemble {vmlinux}")
+    if not lines[-1].isdigit() or lines[-1] == "0":
         raise BuildError(
             f"objdump finds no code in {vmlinux}",
             command=["objdump", "-d", str(vmlinux)],
-            detail="\n".join(code),
+            detail="\n".join(lines),
             hint="remove it, so that it is linked again",
         )
-    wrong = list(_miscounted(expected, _calls(vmlinux, code, log)))
-    if expected:
-        wrong += _unattachable(vmlinux, bpftool, code, log)
+    code = instructions(lines)
+    calls = _calls(vmlinux, code, log)
+    wrong = list(_miscounted(expected.lines, set(calls.values())))
+    for address, call in calls.items():
+        ignoring = (call.hook, call.function) in expected.ignoring
+        if not ignoring and not result_is_used(code, address):
+            where = f"{call.hook} at {call.line}"
+            wrong.append(f"{call.function} ignores the result of {where}")
+    if expected.lines:
+        wrong += _unattachable(vmlinux, bpftool, lines, log)
     return wrong
 
 
-def _calls(vmlinux: Path, code: Sequence[str], log: Log) -> set[Call]:
-    """The calls, by the lines that the debug information gives for them."""
-    found = {match[1]: match[2] for match in map(_CALL.match, code) if match}
+def _calls(vmlinux: Path, code: Code, log: Log) -> dict[int, Call]:
+    """The calls by their addresses, with the lines that the debug information gives."""
+    matches = {at: _CALL.match(text) for at, text in code.items()}
+    found = {at: match[1] for at, match in matches.items() if match}
     if not found:
-        return set()
-    lines = output_of(["addr2line", "-aif", "-e", vmlinux, *found], log)
-    calls, address = {}, ""
+        return {}
+    addresses = [f"{at:x}" for at in found]
+    lines = output_of(["addr2line", "-aif", "-e", vmlinux, *addresses], log)
+    calls: dict[int, Call] = {}
+    address = 0
     # An address, then function and place of each function that is inlined into the
     # next. The first that is not one of the wrappers is the caller.
     for one, other in zip(lines, [*lines[1:], ""], strict=True):
         if one.startswith("0x"):
-            address = f"{int(one, 16):x}"
+            address = int(one, 16)
         elif ":" in other and address not in calls and _HEADER not in other:
-            calls[address] = Call(found[address], one, other.partition(" ")[0])
-    return set(calls.values())
+            # The compiler's copies of a function have a suffix.
+            function = one.partition(".")[0]
+            calls[address] = Call(found[address], function, other.partition(" ")[0])
+    return calls
 
 
 def _miscounted(
@@ -136,15 +165,16 @@ def _miscounted(
 
 
 def _unattachable(
-    vmlinux: Path, bpftool: Path, code: Sequence[str], log: Log
+    vmlinux: Path, bpftool: Path, lines: Sequence[str], log: Log
 ) -> Iterator[str]:
     """The hooks to which no program can attach, and why."""
-    entry, hook = set(), ""
-    for line in code:
-        if body := _BODY.match(line):
-            hook = body[1]
-        elif _ENTRY.search(line) and hook:
-            entry.add(hook)
+    bodies = {match[1]: n for n, match in enumerate(map(_BODY.match, lines)) if match}
+    # At the very beginning, or after endbr64.
+    entry = {
+        hook
+        for hook, n in bodies.items()
+        if any(map(_ENTRY.search, lines[n + 1 : n + 3]))
+    }
     words = [f"{bpftool}", "btf", "dump", "file", f"{vmlinux}"]
     names = f"/ FUNC '({_NAMES})' /"
     btf = " ".join(_filtered(words, names, log, f"cannot read the BTF of {vmlinux}"))

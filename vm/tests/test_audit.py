@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vm.audit import differences, load_calls
+from vm.audit import Expected, differences, load_calls
 from vm.errors import BuildError, HarnessError
 from vm.terminal import Log
 from vm.tests.project import BASE, ROOT, Project
@@ -28,10 +28,13 @@ CODE = (
 ffffffff811a0100 <array_map_update_elem>:
 ffffffff811a0110:\tjmp    ffffffff811a0180 <array_map_update_elem+0x80>
 ffffffff811a0180:\tcall   ffffffff811a0000 <{UPDATE}>
+ffffffff811a0185:\ttest   %eax,%eax
 ffffffff811a0190:\tcall   ffffffff811a0000 <{UPDATE}>
+ffffffff811a0195:\ttest   %eax,%eax
 
 ffffffff811a0200 <htab_map_delete_elem.constprop.0>:
 ffffffff811a0210:\tcallq  ffffffff811a0010 <{DELETE}>
+ffffffff811a0215:\tmov    %eax,%ebx
 """
 )
 # The first two calls are from one line, in two copies.
@@ -55,8 +58,11 @@ htab_map_delete_elem
 /k/kernel/bpf/hashtab.c:1600
 """
 BTF = f"[1] FUNC '{UPDATE}' type_id=2\n[3] FUNC '{DELETE}' type_id=4\n"
-CALLS = Counter({(UPDATE, "array_map_update_elem"): 1})
-CALLS[DELETE, "__htab_map_delete_elem"] = 1
+CALLS = Expected(
+    Counter(
+        {(UPDATE, "array_map_update_elem"): 1, (DELETE, "__htab_map_delete_elem"): 1}
+    )
+)
 
 
 class Binutils:
@@ -76,7 +82,7 @@ class Binutils:
         file.write_text(f"#!/bin/sh\ncat {self._folder}/{name}.text\nexit {status}\n")
         file.chmod(0o755)
 
-    def find(self, expected: Counter[tuple[str, str]]) -> list[str]:
+    def find(self, expected: Expected = CALLS) -> list[str]:
         """The differences."""
         vmlinux = self._folder / "vmlinux"
         return differences(vmlinux, self.bpftool, expected, self._log)
@@ -91,13 +97,13 @@ def binutils(tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> Binut
 
 
 def test_as_expected(binutils: Binutils) -> None:
-    assert binutils.find(CALLS) == []
+    assert binutils.find() == []
 
 
 @pytest.mark.parametrize("lines", [0, 2])
 def test_miscounted_call(binutils: Binutils, lines: int) -> None:
-    expected = Counter(CALLS)
-    expected[UPDATE, "array_map_update_elem"] = lines
+    expected = Expected(Counter(CALLS.lines))
+    expected.lines[UPDATE, "array_map_update_elem"] = lines
     where = f"from 1 lines instead of {lines}"
     assert binutils.find(expected) == [f"array_map_update_elem calls {UPDATE} {where}"]
 
@@ -105,8 +111,34 @@ def test_miscounted_call(binutils: Binutils, lines: int) -> None:
 def test_call_that_was_dropped(binutils: Binutils) -> None:
     binutils.says("objdump", CODE.replace("callq  ffffffff811a0010", "nop"))
     binutils.says("addr2line", PLACES.partition("0xffffffff811a0210")[0])
-    wrong = binutils.find(CALLS)
+    wrong = binutils.find()
     assert wrong == [f"__htab_map_delete_elem calls {DELETE} from 0 lines instead of 1"]
+
+
+def test_result_that_is_ignored(binutils: Binutils) -> None:
+    """In one of the copies of a line."""
+    code, _, end = CODE.rpartition("test   %eax,%eax")
+    binutils.says("objdump", f"{code}mov    $0x0,%eax{end}")
+    where = "/k/kernel/bpf/arraymap.c:419"
+    wrong = f"array_map_update_elem ignores the result of {UPDATE} at {where}"
+    assert binutils.find() == [wrong]
+    caller = (UPDATE, "array_map_update_elem")
+    assert binutils.find(Expected(CALLS.lines, {caller})) == []
+
+
+def test_copy_by_the_compiler(binutils: Binutils) -> None:
+    """ThinLTO renames functions that it exports from their file."""
+    binutils.says("addr2line", PLACES.replace("_elem\n", "_elem.llvm.123\n"))
+    assert binutils.find() == []
+
+
+def test_nop_that_aligns_is_no_entry(binutils: Binutils) -> None:
+    nop = "ret\nffffffff811a000b:\tnopl   0x0(%rax,%rax,1)"
+    entry = "call   ffffffff81044570 <__fentry__>"
+    binutils.says("objdump", CODE.replace(entry, "mov %edi,%edi\n1:\t" + nop))
+    assert binutils.find() == [
+        f"{hook} is not there, or ftrace cannot patch it" for hook in (UPDATE, DELETE)
+    ]
 
 
 def test_hook_that_nothing_can_attach_to(binutils: Binutils) -> None:
@@ -114,7 +146,7 @@ def test_hook_that_nothing_can_attach_to(binutils: Binutils) -> None:
         "objdump", CODE.replace("call   ffffffff81044570 <__fentry__>", "nop")
     )
     binutils.says("bpftool", BTF.replace(f"'{DELETE}'", "'another'"))
-    assert binutils.find(CALLS) == [
+    assert binutils.find() == [
         f"{UPDATE} is not there, or ftrace cannot patch it",
         f"{DELETE} is not there, or ftrace cannot patch it",
         f"{DELETE} is not in the BTF",
@@ -124,7 +156,7 @@ def test_hook_that_nothing_can_attach_to(binutils: Binutils) -> None:
 def test_entry_that_objtool_made_a_nop(binutils: Binutils) -> None:
     entry = "call   ffffffff81044570 <__fentry__>"
     binutils.says("objdump", CODE.replace(entry, "nopl   0x0(%rax,%rax,1)"))
-    assert binutils.find(CALLS) == []
+    assert binutils.find() == []
 
 
 @pytest.mark.parametrize("program", ["objdump", "addr2line", "bpftool"])
@@ -132,22 +164,26 @@ def test_program_that_fails(binutils: Binutils, program: str) -> None:
     """A check that cannot be made is no check passed."""
     binutils.says(program, "no such file", status=1)
     with pytest.raises(BuildError, match=r"cannot|exit status 1"):
-        binutils.find(CALLS)
+        binutils.find()
 
 
 def test_no_code(binutils: Binutils) -> None:
     binutils.says("objdump", "")
     with pytest.raises(BuildError, match="finds no code"):
-        binutils.find(Counter())
+        binutils.find(Expected())
 
 
 def test_table_of_the_series(tmp_path: Path) -> None:
     file = ROOT / "patches" / BASE / "calls.toml"
-    assert not load_calls(file, 1)
-    assert load_calls(file, 2)[UPDATE, "array_map_update_elem"] == 3
-    (tmp_path / "calls.toml").write_text('[[calls]]\nhook = "x"\n')
-    with pytest.raises(HarnessError, match="cannot use"):
-        load_calls(tmp_path / "calls.toml", 1)
+    assert load_calls(file, 1) == Expected()
+    assert load_calls(file, 2).lines[UPDATE, "array_map_update_elem"] == 3
+    batch = (DELETE, "__htab_map_lookup_and_delete_batch")
+    assert load_calls(file, 3).ignoring == {batch}
+    row = '[[calls]]\nhook = "x"\npatch = 1\nfunctions = {}\n'
+    for wrong in ('[[calls]]\nhook = "x"\n', row + 'result = "dropped"\n'):
+        (tmp_path / "calls.toml").write_text(wrong)
+        with pytest.raises(HarnessError, match="cannot use"):
+            load_calls(tmp_path / "calls.toml", 1)
     with pytest.raises(HarnessError, match="cannot use"):
         load_calls(tmp_path / "missing.toml", 1)
 
