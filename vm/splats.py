@@ -7,6 +7,7 @@ import functools
 import re
 import tomllib
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Kind:
     end: str
     pattern: str
     source: str
-    example: str
+    examples: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class Scan:
         """The kernel's taint has changed: a report that the console did not show."""
         new = [name for bit, name in _TAINTS.items() if now & ~before & 1 << bit]
         if new:
-            kind = Kind(len(self._kinds), "taint", "", "", "", "")
+            kind = Kind(len(self._kinds), "taint", "", "", "", ())
             words = f"the kernel set {', '.join(new)}; the console shows no report"
             self.splats.append(Splat(kind, words))
 
