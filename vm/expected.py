@@ -1,13 +1,15 @@
-"""Which tests must fail without some of the patches, and how."""
+"""Which tests must fail without some of the patches, and which a base cannot pass."""
 
 from __future__ import annotations
 
 import functools
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from vm.errors import HarnessError, reading
 from vm.results import TestResult
@@ -17,28 +19,68 @@ _NO_HOOK = re.compile(r"libbpf: .*\bbpf_map_trace_(update|delete)_elem\b")
 
 
 @dataclass(frozen=True)
-class Needs:
-    """A row of needs.toml, which documents the fields."""
+class Row:
+    """A row of needs.toml or skips.toml, which document the fields."""
 
     tests: tuple[str, ...]
-    patches: int
+    patches: tuple[str, ...] = ()
+    reason: str = ""
+
+    def has(self, program: str, name: str) -> bool:
+        """Whether the row is of this test."""
+        test = f"{program}.{name}"
+        return any(fnmatchcase(test, pattern) for pattern in self.tests)
 
 
 @functools.cache
-def load_needs(file: Path) -> list[Needs]:
+def load_needs(file: Path) -> list[Row]:
     """The rows of needs.toml. HarnessError if one is wrong."""
     with reading(file):
         rows = tomllib.loads(file.read_text())["needs"]
-        return [Needs(tuple(row["tests"]), int(row["patches"])) for row in rows]
+        return [Row(tuple(row["tests"]), patches=_words(row)) for row in rows]
 
 
-def patches_needed(needs: list[Needs], program: str, name: str) -> int:
-    """How many patches a test needs. HarnessError if no row matches it."""
-    for row in needs:
-        if any(fnmatchcase(f"{program}.{name}", pattern) for pattern in row.tests):
-            return row.patches
+@functools.cache
+def load_skips(file: Path) -> list[Row]:
+    """The rows of a base's skips.toml, if it has one. HarnessError if one is wrong."""
+    with reading(file):
+        rows = tomllib.loads(file.read_text())["skip"] if file.exists() else []
+        return [Row(tuple(row["tests"]), reason=str(row["reason"])) for row in rows]
+
+
+def _words(row: dict[str, Any]) -> tuple[str, ...]:
+    if isinstance(row["patches"], str):
+        raise TypeError("patches is not a list")
+    return tuple(row["patches"])
+
+
+def why_skipped(skips: list[Row], program: str, name: str) -> str:
+    """Why the base cannot pass a test; "" if it can."""
+    return next((row.reason for row in skips if row.has(program, name)), "")
+
+
+def patches_needed(
+    needs: list[Row], patches: Sequence[Path], program: str, name: str
+) -> int:
+    """How many of the base's `patches` a test needs.
+
+    HarnessError if no row matches it, or the row's patches are not there.
+    """
+    test = f"{program}.{name}"
+    row = next((row for row in needs if row.has(program, name)), None)
+    if row is None:
+        raise HarnessError(
+            f"no row of needs.toml matches {test}", hint="add one for it"
+        )
+    if not row.patches:
+        return 0
+    for number, patch in reversed(list(enumerate(patches, 1))):
+        if any(word in patch.name for word in row.patches):
+            return number
     raise HarnessError(
-        f"no row of needs.toml matches {program}.{name}", hint="add one for it"
+        f"{test} needs a patch named {' or '.join(row.patches)}, which is not in "
+        f"{patches[0].parent}",
+        hint="correct the name in needs.toml, or list the test in the skips.toml there",
     )
 
 

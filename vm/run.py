@@ -11,7 +11,13 @@ from pathlib import Path
 from vm.cache import cache_folder, locked
 from vm.decode import decoded
 from vm.errors import GuestError, HarnessError, UsageError
-from vm.expected import as_expected, load_needs, patches_needed
+from vm.expected import (
+    as_expected,
+    load_needs,
+    load_skips,
+    patches_needed,
+    why_skipped,
+)
 from vm.guest import Guest
 from vm.kvm import choose_accel
 from vm.logs import RunLogs, WorkersLogs, short_path
@@ -20,9 +26,10 @@ from vm.options import Options
 from vm.ports import SOCKETS
 from vm.prepare import ROOT, Prepared, prepare
 from vm.results import TestResult, judge, write_ktap
+from vm.series import series
 from vm.splats import Splat
 from vm.stopwatch import Stage
-from vm.summary import describe, summary
+from vm.summary import describe, skipped, summary
 from vm.terminal import Terminal
 from vm.timeline import draw, read
 from vm.workers import Share, Told, Workers, guests_that_fit
@@ -168,9 +175,13 @@ class Run:
         """Run one test, in a fresh guest if there is none or the last one is spoilt.
 
         A test that spoils its guest is run once more, alone in a fresh one, to tell
-        whether it was to blame; it has failed in any case. Raises HarnessError if a
-        guest does not boot, or too many were spoilt.
+        whether it was to blame; it has failed in any case. One that the base cannot
+        pass is not run. Raises HarnessError if a guest does not boot, or too many were
+        spoilt.
         """
+        folder = ROOT / "patches" / self.options.base
+        if why := why_skipped(load_skips(folder / "skips.toml"), program, name):
+            return TestResult(program, name, "skipped", why)
         self._check_spoilt()
         result = self.run_once(program, name)
         if self._guest is None:
@@ -186,7 +197,7 @@ class Run:
             result = replace(result, reason=f"{result.reason} ({note})")
         if self.options.upto is not None:
             needs = load_needs(ROOT / "selftests" / "needs.toml")
-            needed = patches_needed(needs, program, name)
+            needed = patches_needed(needs, series(folder), program, name)
             result = as_expected(result, needed, self.options.upto)
         return result
 
@@ -353,4 +364,5 @@ class Run:
         image = self.prepared.image if self.prepared else None
         guests = f"; {len(self.workers.told)} guests" if self.workers else ""
         kernel = f"{self.kernel}{guests}" if self.kernel else ""
-        return summary(image, kernel, self.stages, self.options, self.logs)
+        lines = summary(image, kernel, self.stages, self.options, self.logs)
+        return [*skipped(self.results), *lines]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from vm.build import Image
 from vm.logs import RunLogs
 from vm.machine import Machine
 from vm.options import Options
+from vm.results import TestResult
 from vm.stopwatch import Stage
 
 
@@ -53,3 +55,9 @@ def summary(
         names = f": {', '.join(files)}" if image is not None else ""
         lines.append(f"logs:    {logs.path}{names}")
     return lines
+
+
+def skipped(results: Sequence[TestResult]) -> list[str]:
+    """How many tests were skipped for which reason, line by line."""
+    reasons = Counter(r.reason for r in results if r.outcome == "skipped")
+    return [f"skipped: {count}: {reason}" for reason, count in reasons.most_common()]

@@ -218,7 +218,7 @@ def make_project(path: Path) -> Project:
         (path / "kconfig" / f"lto-{lto}.config").write_text(text)
     (path / "selftests" / "Makefile").write_text("TESTS := one \\\n\ttwo\n")
     needs = '[[needs]]\ntests = ["{}"]\npatches = {}\n'
-    rows = needs.format("one.*.needs", 2) + needs.format("*", 0)
+    rows = needs.format("one.*.needs", '["0002"]') + needs.format("*", "[]")
     (path / "selftests" / "needs.toml").write_text(rows)
     (path / "selftests" / "helper.c").write_text("f.helper.fails")
     project = Project(path)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from vm.errors import HarnessError
-from vm.expected import as_expected, load_needs, patches_needed
+from vm.expected import (
+    as_expected,
+    load_needs,
+    load_skips,
+    patches_needed,
+    why_skipped,
+)
 from vm.guest import Result
 from vm.results import TestResult, judge
+from vm.series import series
 from vm.tests.project import ROOT, Project
 
 NO_HOOK = (
@@ -66,18 +74,35 @@ def test_failed_by_a_check_of_its_own(end: str, checked: bool, check: str) -> No
     assert not late.checked
 
 
+SERIES = [Path("7.3/0001-arrays.patch"), Path("7.3/0002-hashes.patch")]
+
+
 def test_first_row_counts(tmp_path: Path) -> None:
     file = tmp_path / "needs.toml"
     row = '[[needs]]\ntests = ["{}"]\npatches = {}\n'
-    file.write_text(row.format("one.*.array.*", 2) + row.format("one.*", 3))
+    file.write_text(
+        row.format("one.*.array.*", '["arrays"]')
+        + row.format("one.*.typed.*", "[]")
+        + row.format("one.*.list.*", '["lists"]')
+        + row.format("one.*", '["arrays", "hashes", "lists"]')
+    )
     needs = load_needs(file)
-    assert patches_needed(needs, "one", "f.array.t") == 2
-    assert patches_needed(needs, "one", "f.hash.t") == 3
+    assert patches_needed(needs, SERIES, "one", "f.array.t") == 1
+    assert patches_needed(needs, SERIES, "one", "f.typed.t") == 0
+    assert patches_needed(needs, SERIES, "one", "f.hash.t") == 2
     with pytest.raises(HarnessError, match=r"no row of needs.toml matches two.f.t"):
-        patches_needed(needs, "two", "f.t")
+        patches_needed(needs, SERIES, "two", "f.t")
+    with pytest.raises(HarnessError, match="named lists, which is not in 7"):
+        patches_needed(needs, SERIES, "one", "f.list.t")
 
 
-@pytest.mark.parametrize("text", ["", "needs = 3", "[[needs]]\ntests = ['x']", "]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "needs = 3", "[[needs]]\ntests = ['x']", "]"),
+        "[[needs]]\ntests = ['x']\npatches = 'y'",
+    ],
+)
 def test_wrong_table(tmp_path: Path, text: str) -> None:
     file = tmp_path / "needs.toml"
     file.write_text(text)
@@ -85,11 +110,36 @@ def test_wrong_table(tmp_path: Path, text: str) -> None:
         load_needs(file)
 
 
-def test_table_of_the_project() -> None:
-    """No more patches are needed than there are."""
-    needs = load_needs(ROOT / "selftests" / "needs.toml")
-    patches = list((ROOT / "patches" / "7.3").glob("*.patch"))
-    assert {row.patches for row in needs} <= set(range(len(patches) + 1))
+def test_skips(tmp_path: Path) -> None:
+    file = tmp_path / "skips.toml"
+    assert load_skips(file) == []
+    file = tmp_path / "more.toml"
+    file.write_text('[[skip]]\ntests = ["one.*.t"]\nreason = "too old"\n')
+    assert why_skipped(load_skips(file), "one", "f.v.t") == "too old"
+    assert why_skipped(load_skips(file), "one", "f.v.u") == ""
+
+
+@pytest.mark.parametrize("text", ["", "[[skip]]\ntests = ['x']", "]"])
+def test_wrong_skips(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "skips.toml"
+    file.write_text(text)
+    with pytest.raises(HarnessError, match=r"cannot use .*skips.toml"):
+        load_skips(file)
+
+
+BASES = tomllib.loads((ROOT / "patches" / "bases.toml").read_text())
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_tables_of_the_project(base: str) -> None:
+    """Each test that a base does not skip has a patch in its series."""
+    folder = ROOT / "patches" / base
+    patches = series(folder)
+    skips = load_skips(folder / "skips.toml")
+    skipped = {pattern for row in skips for pattern in row.tests}
+    for row in load_needs(ROOT / "selftests" / "needs.toml"):
+        there = [p for p in patches for word in row.patches if word in p.name]
+        assert there or not row.patches or skipped >= set(row.tests)
 
 
 # Whole runs
@@ -107,13 +157,26 @@ def test_unpatched(project: Project) -> None:
 
 def test_test_that_proves_nothing(project: Project) -> None:
     (project.path / "selftests" / "needs.toml").write_text(
-        '[[needs]]\ntests = ["*"]\npatches = 2\n'
+        '[[needs]]\ntests = ["*"]\npatches = ["0002"]\n'
     )
     project.tests("f.hash.needs f.array.passes", "f.hash.fails f.hash.splats")
     ended = project.run("--upto", "1")
     assert (ended.status, "2 failed, 2 xfailed" in ended.output) == (1, True)
     reason = "passes with 1 patches, though it is to test patch 2"
     assert f"f.array.passes: {reason}" in ended.output
+
+
+def test_what_a_base_cannot_pass(project: Project) -> None:
+    """Such tests are not run, and the summary tells why."""
+    project.tests("f.hash.passes f.rhash.fails f.rhash.passes")
+    (project.path / "patches" / "7.3" / "skips.toml").write_text(
+        '[[skip]]\ntests = ["one.f.rhash.*"]\nreason = "has no such map"\n'
+    )
+    ended = project.run("selftests/one.c")
+    assert (ended.status, "1 passed, 2 skipped" in ended.output) == (0, True)
+    assert "skipped: 2: has no such map" in ended.output
+    assert project.ran == ["one f.hash.passes", "power off"]
+    assert "ok 2 f.rhash.fails # SKIP has no such map" in project.ktap
 
 
 def test_each_patch(project: Project) -> None:
@@ -132,7 +195,7 @@ def test_each_patch(project: Project) -> None:
 def test_each_patch_gives_the_worst_status(project: Project) -> None:
     project.tests("f.hash.needs f.array.passes")
     (project.path / "selftests" / "needs.toml").write_text(
-        '[[needs]]\ntests = ["*"]\npatches = 1\n'
+        '[[needs]]\ntests = ["*"]\npatches = ["0001"]\n'
     )
     ended = project.run("--each-patch", "selftests/one.c")
     assert ended.status == 1
