@@ -3,6 +3,7 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "newer.h"
 #include "recorder.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -51,6 +51,15 @@ static int shape(struct bpf_map *map, const struct map_kind *kind)
 	       bpf_map__set_max_entries(map, kind->array ? STRESS_KEYS : STRESS_KEYS - 2);
 }
 
+/* Older kernels do not know these flags. */
+static bool takes_cpu_flags(int fd)
+{
+	__u64 value = 0;
+	__u32 key = 0;
+
+	return bpf_map_update_elem(fd, &key, &value, BPF_F_ALL_CPUS) != -EINVAL;
+}
+
 FIXTURE_SETUP(stress)
 {
 	const struct map_kind *kind = &variant->kind;
@@ -63,7 +72,6 @@ FIXTURE_SETUP(stress)
 	s->type = kind->type;
 	s->flags = kind->flags;
 	s->array = kind->array;
-	s->percpu = kind->percpu;
 	s->cpus = libbpf_num_possible_cpus();
 	ASSERT_GE(STRESS_CPUS, s->cpus);
 	s->skel = self->skel = stress__open();
@@ -75,6 +83,7 @@ FIXTURE_SETUP(stress)
 	ASSERT_EQ(0, stress__load(self->skel));
 	s->target = bpf_map__fd(self->skel->maps.target);
 	s->locked = lockable ? bpf_map__fd(self->skel->maps.locked) : -1;
+	s->cpu_flags = kind->percpu && takes_cpu_flags(s->target);
 }
 
 FIXTURE_TEARDOWN(stress)

@@ -25,7 +25,8 @@ struct actor {
 
 struct actors {
 	__u32 type, flags;		/* of the maps */
-	bool array, percpu;
+	bool array;
+	bool cpu_flags;			/* BPF_F_CPU and BPF_F_ALL_CPUS are valid */
 	struct stress *skel;
 	int cpus;
 	int target, locked;		/* map fds; locked is -1 if not supported */

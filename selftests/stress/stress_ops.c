@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "stress_actors.h"
+#include "newer.h"
 #include "stress_ops.h"
 
 #define SMALL 4			/* size of small maps */
@@ -57,6 +58,7 @@ static void count(struct actor *a, enum stress_hook hook, __u32 n, int err, cons
 	case -ENOENT:
 	case -E2BIG:
 	case -ENOMEM:
+	case -EBUSY:
 	case -EDEADLK:
 	case -ETIMEDOUT:
 		break;
@@ -76,7 +78,7 @@ static void single(struct actor *a)
 
 	begin(a, PATH_SINGLE);
 	/* Next to BPF_F_ALL_CPUS, other flags are invalid. */
-	if (a->all->percpu && pick(a, 2))
+	if (a->all->cpu_flags && pick(a, 2))
 		flags = pick(a, 2) ? BPF_F_ALL_CPUS :
 			flags | BPF_F_CPU | (__u64)a->cpu << 32;
 	count(a, HOOK_UPDATE, 1, bpf_map_update_elem(fd, &key, &values, flags), "update");
@@ -130,7 +132,7 @@ static void batch(struct actor *a)
 		count(a, HOOK_DELETE, done + !!err, err, "delete batch");
 		return;
 	}
-	if (a->all->percpu && pick(a, 2))
+	if (a->all->cpu_flags && pick(a, 2))
 		opts.elem_flags = BPF_F_ALL_CPUS;
 	err = bpf_map_update_batch(a->all->target, keys, &values, &done, &opts);
 	count(a, HOOK_UPDATE, done + !!err, err, "update batch");

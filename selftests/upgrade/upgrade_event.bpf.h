@@ -6,6 +6,7 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "newer.h"
 #include "upgrade_request.h"
 
 #define ENOENT 2
