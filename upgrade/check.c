@@ -63,8 +63,40 @@ static bool is_sleepable(const struct bpf_program *prog)
 	       (kind > 2 && !strncmp(section + kind - 2, ".s", 2));
 }
 
+static int check_sizes(struct upgrade_config *config, int cpus)
+{
+	if (config->old_key_size > UPGRADE_MAX_KEY || config->new_key_size > UPGRADE_MAX_KEY)
+		return refuse(-E2BIG, "keys of more than %u bytes", UPGRADE_MAX_KEY);
+	if (config->old_value_size > UPGRADE_MAX_VALUE ||
+	    config->new_value_size > UPGRADE_MAX_VALUE)
+		return refuse(-E2BIG, "values of more than %u bytes", UPGRADE_MAX_VALUE);
+	if (cpus > UPGRADE_MAX_CPUS)
+		return refuse(-E2BIG, "a per-CPU map, and %d CPUs: more than %u", cpus,
+			      UPGRADE_MAX_CPUS);
+	config->nr_cpus = cpus;
+	config->words = (cpus + 63) / 64;
+	return 0;
+}
+
+/* A program cannot write to a slot of a per-CPU map that has special fields. */
+static int check_special(struct upgrade *u, struct upgrade_config *config)
+{
+	const struct btf *btf = bpf_object__btf(u->obj);
+	int old = special_find(btf, bpf_map__btf_value_type_id(u->old_map), 0,
+			       config->old_special, 0);
+	int new = special_find(btf, bpf_map__btf_value_type_id(u->new_map), 0,
+			       config->new_special, 0);
+
+	if (old < 0 || new < 0)
+		return refuse(-E2BIG, "more than %u locks, timers or the like in a value",
+			      UPGRADE_MAX_SPECIAL);
+	if (u->percpu && new)
+		return refuse(-EINVAL, "kernel pointers in a per-CPU value");
+	return 0;
+}
+
 /* Can the library and the object handle these two maps? */
-static int check_maps(struct upgrade *u, const struct upgrade_config *config)
+static int check_maps(struct upgrade *u, struct upgrade_config *config)
 {
 	struct bpf_map_info info = {};
 	__u32 len = sizeof(info), type;
@@ -95,14 +127,15 @@ static int check_maps(struct upgrade *u, const struct upgrade_config *config)
 	if (bpf_map__max_entries(u->new_map) < info.max_entries)
 		return refuse(-E2BIG, "%s is smaller than the old map of %u", config->new_map,
 			      info.max_entries);
-	if (is_percpu(type) && libbpf_num_possible_cpus() > 64)
-		return refuse(-E2BIG, "more than 64 CPUs");
+	err = check_sizes(config, is_percpu(type) ? libbpf_num_possible_cpus() : 1);
+	if (err)
+		return err;
 	bpf_object__for_each_program(prog, u->obj)
 		if (bpf_program__autoload(prog) && is_sleepable(prog))
 			return refuse(-EINVAL, "%s is sleepable", bpf_program__name(prog));
 	u->no_delete = is_array(type);
 	u->percpu = is_percpu(type);
-	return 0;
+	return check_special(u, config);
 }
 
 static int set_size(struct bpf_object *obj, const char *name, __u32 max_entries)
@@ -129,7 +162,6 @@ static int prepare(struct upgrade *u)
 		return refuse(err, "cannot use tracefs to wait for RCU Tasks: %s", strerror(-err));
 	config->enabled = 1;
 	config->percpu = u->percpu;
-	config->nr_cpus = libbpf_num_possible_cpus();
 	u->dirty.key_size = config->old_key_size;
 	u->known.key_size = config->old_key_size;
 	u->stride = (config->old_key_size + 7) / 8 * 8;
@@ -147,7 +179,9 @@ static int prepare(struct upgrade *u)
 		bpf_program__set_autoload(u->prog[i], true);
 		bpf_program__set_autoattach(u->prog[i], false);
 	}
+	map = bpf_object__find_map_by_name(u->obj, "upgrade_owned");
 	return bpf_map__reuse_fd(u->old_map, u->opts.old_map_fd) ?:
+	       bpf_map__set_value_size(map, config->words * sizeof(__u64)) ?:
 	       set_size(u->obj, "upgrade_marks", u->opts.marks_size) ?:
 	       set_size(u->obj, "upgrade_created", u->opts.created_size) ?:
 	       set_size(u->obj, "upgrade_owned", u->opts.max_owned);

@@ -67,6 +67,11 @@ int report_differences(struct upgrade *u);
 void report_fill_in(struct upgrade *u);
 int report_judge(struct upgrade *u);
 
+/* special.c: add those of a type at `offset`; returns their number, -1: too many. */
+struct btf;
+int special_find(const struct btf *btf, __u32 id, __u32 offset,
+		 struct upgrade_field *special, int count);
+
 /* pins.c: is the new version pinned in opts.pins? 0 or a negative errno. */
 int pins_check(struct upgrade *u);
 

@@ -35,6 +35,18 @@ enum upgrade_pass {
 #define UPGRADE_STRIPES 64
 #define UPGRADE_BATCH 512	/* keys per run of upgrade_batch */
 
+/* The most that is verified and tested; upgrade_open() refuses more. */
+#define UPGRADE_MAX_CPUS 256
+#define UPGRADE_MAX_KEY 256
+#define UPGRADE_MAX_VALUE 4096
+#define UPGRADE_MAX_SPECIAL 8
+
+/* A field of a value that only the kernel touches: a spin lock, a timer and so on. */
+struct upgrade_field {
+	__u32 offset;
+	__u32 size;		/* 0: no more fields */
+};
+
 /* Read-only once the object is loaded. */
 struct upgrade_config {
 	char old_map[UPGRADE_NAME_LEN];
@@ -43,7 +55,10 @@ struct upgrade_config {
 	__u32 old_value_size;
 	__u32 new_key_size;
 	__u32 new_value_size;
-	__u32 nr_cpus;		/* possible CPUs */
+	__u32 nr_cpus;		/* possible CPUs; 1 unless per-CPU */
+	__u32 words;		/* of the mask of owned slots */
+	struct upgrade_field old_special[UPGRADE_MAX_SPECIAL];
+	struct upgrade_field new_special[UPGRADE_MAX_SPECIAL];
 	__u8 enabled;		/* set by upgrade_open(); otherwise, all is dead code */
 	__u8 percpu;		/* both maps are per-CPU */
 };

@@ -114,8 +114,8 @@ struct upgrade_report {
  * -ENOENT	the object does not include upgrade.bpf.h
  * -EINVAL	key or value sizes do not match, changes of a map's type are not
  *		reported, only one of the maps is per-CPU, a program is sleepable
- * -E2BIG	the new map is smaller than the old one; per-CPU maps and more than
- *		64 CPUs
+ * -E2BIG	the new map is smaller than the old one; keys, values or possible CPUs
+ *		beyond what README.md promises
  *
  * or what prevents the use of tracefs, which is needed to wait for RCU Tasks.
  */

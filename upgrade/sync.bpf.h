@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Bring an element of the new map in line with the old map. All of this is called
+ * with the lock of the key held, and the keys in the stripe of that lock. What takes
+ * many instructions to verify is a global function, so that it is verified once.
+ */
+#ifndef UPGRADE_SYNC_BPF_H
+#define UPGRADE_SYNC_BPF_H
+
+#define UPGRADE_READS 8		/* tries to read a value that keeps changing */
+
+/* Old keys whose elements were created in the new map after it was listed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} upgrade_created SEC(".maps");
+
+static __always_inline void *upgrade_old_slot(const UPGRADE_OLD_KEY *key, __u32 cpu)
+{
+	return upgrade_config.percpu ?
+	       bpf_map_lookup_percpu_elem(&UPGRADE_OLD_MAP, key, cpu) :
+	       bpf_map_lookup_elem(&UPGRADE_OLD_MAP, key);
+}
+
+static __always_inline void *upgrade_new_slot(const UPGRADE_NEW_KEY *key, __u32 cpu)
+{
+	return upgrade_config.percpu ?
+	       bpf_map_lookup_percpu_elem(&UPGRADE_NEW_MAP, key, cpu) :
+	       bpf_map_lookup_elem(&UPGRADE_NEW_MAP, key);
+}
+
+/* A lookup can miss an element that is being replaced, so try twice. */
+static __always_inline void *upgrade_find_old(const UPGRADE_OLD_KEY *key, __u32 cpu)
+{
+	return upgrade_old_slot(key, cpu) ?: upgrade_old_slot(key, cpu);
+}
+
+/* A copy of a value has zeroes where the map has fields that only the kernel touches. */
+static __always_inline void upgrade_blank(void *value, __u32 value_size,
+					  const volatile struct upgrade_field *special)
+{
+	for (__u32 i = 0; i < UPGRADE_MAX_SPECIAL; i++) {
+		__u32 offset = special[i].offset, size = special[i].size;
+
+		if (!size || size > value_size || offset > value_size - size)
+			break;
+		upgrade_zero_bytes(value + offset, size);
+	}
+}
+
+__noinline int upgrade_torn(__u32 hash)
+{
+	struct upgrade_stripe *s = upgrade_stripe(hash);
+
+	return !!upgrade_differ(s->old, s->old_again, sizeof(s->old));
+}
+
+/*
+ * Read the old value and convert it into s->new; return 0 if there is none. An
+ * element can be freed and reused for another key while it is read, so read until
+ * two lookups agree. If the value is wrong even then, the change that made it so is
+ * reported, and the key is looked at again.
+ */
+__noinline int upgrade_read_old(__u32 hash, __u32 cpu)
+{
+	struct upgrade_stripe *s = upgrade_stripe(hash);
+	void *slot = upgrade_find_old(&s->old_key, cpu), *again;
+
+	for (int i = 0; i < UPGRADE_READS && slot; i++) {
+		upgrade_copy_bytes(s->old, slot, sizeof(UPGRADE_OLD_VALUE));
+		upgrade_blank(s->old, sizeof(UPGRADE_OLD_VALUE), upgrade_config.old_special);
+		again = upgrade_find_old(&s->old_key, cpu);
+		if (again == slot) {
+			upgrade_copy_bytes(s->old_again, again, sizeof(UPGRADE_OLD_VALUE));
+			upgrade_blank(s->old_again, sizeof(UPGRADE_OLD_VALUE),
+				      upgrade_config.old_special);
+			if (!upgrade_torn(hash))
+				break;
+		}
+		slot = again;
+	}
+	if (!slot)
+		return 0;
+	upgrade_zero_bytes(s->new, sizeof(s->new));
+	upgrade_convert_value((void *)s->old, (void *)s->new);
+	return 1;
+}
+
+/* Is the value that s->there is a copy of as it should be, except for such fields? */
+__noinline int upgrade_in_line(__u32 hash)
+{
+	struct upgrade_stripe *s = upgrade_stripe(hash);
+
+	upgrade_blank(s->there, sizeof(UPGRADE_NEW_VALUE), upgrade_config.new_special);
+	return !upgrade_differ(s->there, s->new, sizeof(s->new));
+}
+
+static __always_inline void upgrade_note_created(const UPGRADE_OLD_KEY *old_key)
+{
+	if (bpf_ringbuf_output(&upgrade_created, (void *)old_key, sizeof(*old_key),
+			       BPF_RB_NO_WAKEUP))
+		__sync_fetch_and_add(&upgrade.unlisted, 1);
+}
+
+/* Write s->new to the element; create it if necessary. 0 or a negative errno. */
+static __always_inline int upgrade_write_new(struct upgrade_stripe *s, bool create,
+					     __u32 pass)
+{
+	int err = bpf_map_update_elem(&UPGRADE_NEW_MAP, &s->key, s->new, BPF_ANY);
+
+	if (err)
+		__sync_fetch_and_add(&upgrade.write_errors, 1);
+	else if (create && pass >= UPGRADE_REFRESH)
+		upgrade_note_created(&s->old_key);
+	return err;
+}
+
+/*
+ * The functions from here to upgrade_sync() return 1 if the elements differed, 0 if
+ * not, and a negative errno if the new map refused the change.
+ */
+
+/* The key is not in the old map, and the new version did not create it: drop it. */
+static __always_inline int upgrade_drop(struct upgrade_stripe *s, void *new, __u32 pass)
+{
+	int err;
+
+	if (!new)
+		return 0;
+	if (pass >= UPGRADE_CHECK) {
+		__sync_fetch_and_add(&upgrade.resurrected, 1);
+		return 1;
+	}
+	err = bpf_map_delete_elem(&UPGRADE_NEW_MAP, &s->key);
+	if (err && upgrade_new_slot(&s->key, 0)) {
+		__sync_fetch_and_add(&upgrade.write_errors, 1);
+		return err;
+	}
+	return 1;
+}
+
+static __always_inline int upgrade_sync_one(__u32 hash, __u32 pass)
+{
+	struct upgrade_stripe *s = upgrade_stripe(hash);
+	bool there = upgrade_read_old(hash, 0);
+	void *new = upgrade_new_slot(&s->key, 0);
+
+	if (!there)
+		return upgrade_drop(s, new, pass);
+	if (new) {
+		upgrade_copy_bytes(s->there, new, sizeof(UPGRADE_NEW_VALUE));
+		if (upgrade_in_line(hash))
+			return 0;
+	}
+	if (pass < UPGRADE_CHECK)
+		return upgrade_write_new(s, !new, pass) ?: 1;
+	__sync_fetch_and_add(new ? &upgrade.stale : &upgrade.missing, 1);
+	return 1;
+}
+
+struct upgrade_slots {
+	__u32 hash;
+	__u32 pass;
+	__u32 there;		/* in the old map */
+	__u32 changed;
+};
+
+static long upgrade_sync_slot(__u64 cpu, struct upgrade_slots *slots)
+{
+	struct upgrade_stripe *s = upgrade_stripe(slots->hash);
+	void *new;
+
+	if (upgrade_owns(s, cpu))
+		return 0;
+	if (!slots->there || !upgrade_read_old(slots->hash, cpu))
+		upgrade_zero_bytes(s->new, sizeof(s->new));
+	new = upgrade_new_slot(&s->key, cpu);
+	if (!new)
+		return 1;
+	upgrade_copy_bytes(s->there, new, sizeof(UPGRADE_NEW_VALUE));
+	if (upgrade_in_line(slots->hash))
+		return 0;
+	slots->changed = 1;
+	if (slots->pass >= UPGRADE_CHECK)
+		__sync_fetch_and_add(&upgrade.stale, 1);
+	else
+		upgrade_copy_bytes(new, s->new, sizeof(UPGRADE_NEW_VALUE));
+	return 0;
+}
+
+/*
+ * A program's update writes the slot of its own CPU only. So slots change hands one
+ * by one; the element itself belongs to the new version once it owns any of them.
+ */
+static __always_inline int upgrade_sync_percpu(__u32 hash, __u32 pass)
+{
+	struct upgrade_stripe *s = upgrade_stripe(hash);
+	struct upgrade_slots slots = { .hash = hash, .pass = pass };
+	bool owned = upgrade_owns_any(s);
+	void *new = upgrade_new_slot(&s->key, 0);
+	int err;
+
+	slots.there = !!upgrade_find_old(&s->old_key, 0);
+	if (!slots.there && !owned)
+		return upgrade_drop(s, new, pass);
+	if (!new) {
+		if (owned)
+			return 0;
+		if (pass >= UPGRADE_CHECK) {
+			__sync_fetch_and_add(&upgrade.missing, 1);
+			return 1;
+		}
+		upgrade_zero_bytes(s->new, sizeof(s->new));
+		err = upgrade_write_new(s, true, pass);
+		if (err)
+			return err;
+		slots.changed = 1;
+	}
+	bpf_loop(upgrade_config.nr_cpus, upgrade_sync_slot, &slots, 0);
+	/* The new version may have created the element, and it notes nothing. */
+	if (slots.changed && owned && pass < UPGRADE_CHECK)
+		upgrade_note_created(&s->old_key);
+	return slots.changed;
+}
+
+/*
+ * Make the new map's element equal to the old map's, except for owned slots.
+ * 0 or a negative errno.
+ */
+__noinline int upgrade_sync(__u32 hash, __u32 pass)
+{
+	struct upgrade_stripe *s = upgrade_stripe(hash);
+	int changed;
+
+	if (pass >= UPGRADE_PASSES || upgrade_owns_all(s))
+		return 0;
+	if (pass == UPGRADE_CHECK_GONE && upgrade_find_old(&s->old_key, 0))
+		return 0;
+	changed = upgrade_config.percpu ? upgrade_sync_percpu(hash, pass) :
+					  upgrade_sync_one(hash, pass);
+	barrier_var(pass);	/* the verifier has forgotten the check above */
+	if (pass >= UPGRADE_PASSES)
+		return 0;
+	__sync_fetch_and_add(&upgrade.visited[pass], 1);
+	if (changed > 0)
+		__sync_fetch_and_add(&upgrade.changed[pass], 1);
+	return changed < 0 ? changed : 0;
+}
+
+#endif /* UPGRADE_SYNC_BPF_H */
