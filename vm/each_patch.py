@@ -15,7 +15,7 @@ from vm.errors import HarnessError
 from vm.prepare import ROOT
 from vm.process import die_with_parent
 from vm.run import Run
-from vm.series import series
+from vm.series import files_of, series
 
 COUNTED = ("passed", "failed", "xfailed", "skipped")
 
@@ -37,6 +37,9 @@ def each_patch(run: Run, arguments: list[str]) -> int:
     statuses = []
     for number in range(len(patches) + 1):
         last = patches[number - 1].name if number else "none: the plain kernel"
+        if number and _only_tools(patches[number - 1]):
+            table.add_row(str(number), *"-----", f"{last}: no change of the kernel")
+            continue
         run.terminal.say(f"patches: {number}, the last one is {last}")
         junit = folder / f"junit-{number}.xml"
         program = [sys.executable, "-I", str(ROOT / "vm" / "__main__.py")]
@@ -48,6 +51,11 @@ def each_patch(run: Run, arguments: list[str]) -> int:
     Console(width=120).print(table)
     run.close()
     return max(statuses)
+
+
+def _only_tools(patch: Path) -> bool:
+    """Whether the kernel is the same with it as without."""
+    return all(name.startswith("tools/") for name in files_of(patch))
 
 
 def _run(command: list[str]) -> int:

@@ -19,7 +19,7 @@ from vm.expected import (
 from vm.guest import Result
 from vm.results import TestResult, judge
 from vm.series import series
-from vm.tests.project import ROOT, Project
+from vm.tests.project import BASE, ROOT, Project
 
 NO_HOOK = (
     "libbpf: prog 'on_update': failed to find kernel BTF type ID of "
@@ -203,6 +203,20 @@ def test_each_patch_gives_the_worst_status(project: Project) -> None:
         ["0", "0", "1", "1", "0", "1"],
         ["1", "1", "1", "0", "0", "1"],
         ["2", "2", "0", "0", "0", "0"],
+    ]
+
+
+def test_each_patch_of_the_kernel(project: Project) -> None:
+    """After a patch that only adds tests of the kernel's own, there is none to run."""
+    project.tests("f.hash.needs f.array.passes")
+    (project.path / "patches" / BASE / "0003-test.patch").write_text(
+        "Subject: test\n\n--- /dev/null\n+++ b/tools/test.c\n@@ -0,0 +1 @@\n+test\n"
+    )
+    ended = project.run("--each-patch", "selftests/one.c")
+    assert ended.status == 0
+    assert [line.split()[:6] for line in ended.output.splitlines()[-2:]] == [
+        ["2", "2", "0", "0", "0", "0"],
+        ["3", "-", "-", "-", "-", "-"],
     ]
 
 
