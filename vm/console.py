@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]
 
-from vm.process import die_with_parent, end_session
+from vm.process import end_session, tied
 from vm.splats import Scan
 
 _CLOSE_SECONDS = 2.0  # for the terminal to be closed once its processes are gone
@@ -41,14 +41,14 @@ class Console:
 
     def start(self, command: list[str], env: dict[str, str]) -> None:
         """Start the command as the leader of a session of its own."""
+        program, *arguments = tied(command)
         self._child = pexpect.spawn(
-            command[0],
-            command[1:],
+            program,
+            arguments,
             env=env,
             encoding="utf-8",
             codec_errors="replace",
             timeout=None,
-            preexec_fn=die_with_parent,
         )
         # By default it waits for processes that end() has ended already.
         self._child.ptyproc.delayafterclose = 0.0

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from vm.errors import HarnessError
 from vm.prepare import ROOT
-from vm.process import die_with_parent
+from vm.process import tied
 from vm.run import Run
 from vm.series import files_of, series
 
@@ -60,10 +60,7 @@ def _only_tools(patch: Path) -> bool:
 
 def _run(command: list[str]) -> int:
     """Run a command to its end, Ctrl-C or not; 128+n after signal n."""
-    with subprocess.Popen(
-        command,
-        preexec_fn=die_with_parent,  # noqa: PLW1509  (there are no threads)
-    ) as child:
+    with subprocess.Popen(tied(command)) as child:
         try:
             status = child.wait()
         except KeyboardInterrupt:

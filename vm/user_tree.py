@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vm.cache import safe_name
 from vm.errors import UsageError
-from vm.process import die_with_parent
+from vm.process import tied
 from vm.source import Source
 from vm.terminal import Log
 
@@ -159,12 +159,7 @@ def _split(output: str) -> list[str]:
 def _output(command: Sequence[str], log: Log) -> str:
     """What a command prints, which is too long for the log. UsageError if it fails."""
     log.command(command)
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        check=False,
-        preexec_fn=die_with_parent,
-    )
+    done = subprocess.run(tied(command), capture_output=True, check=False)
     # It only warns of folders that it cannot read.
     if done.returncode or b"could not open directory" in done.stderr:
         raise UsageError(

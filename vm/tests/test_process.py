@@ -15,9 +15,9 @@ import pytest
 
 from vm import process
 from vm.errors import BuildError, HarnessError, UsageError
-from vm.process import end_session, output_of, run_logged, session_members
+from vm.process import end_session, output_of, run_logged, session_members, tied
 from vm.terminal import Log
-from vm.tests.conftest import Said
+from vm.tests.conftest import Said, executable
 
 
 def sh(script: str) -> list[str]:
@@ -244,3 +244,12 @@ def test_killed_harness_takes_the_command_with_it(tmp_path: Path) -> None:
         assert alive(command)
         os.kill(harness.pid, signal.SIGKILL)
     assert ends(command)
+
+
+def test_command_that_is_found_from_its_folder(tmp_path: Path, log: Log) -> None:
+    """It ends with the harness, as all others do."""
+    executable(tmp_path / "scripts" / "tool", "#!/bin/sh\necho here\n")
+    command = ["scripts/tool", "-x"]
+    assert tied(command, tmp_path) == ["setpriv", "--pdeathsig", "TERM", "--", *command]
+    run_logged(command, log, cwd=tmp_path)
+    assert log.path.read_text() == "$ scripts/tool -x\nhere\n"
