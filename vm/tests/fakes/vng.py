@@ -3,29 +3,39 @@
 It takes the real command line. The agent runs on the host, so the guest's programs
 do, too; its folder is `guest` in the project. The file `how` of the project says
 what goes wrong, `asked` gets the command line and what the agent was asked for.
+
+It imports as little as the agent, because it is started several hundred times.
 """
 
-from __future__ import annotations
-
+import _signal  # type: ignore[import-not-found]
+import _socket
+import _thread
 import os
-import re
-import shlex
-import signal
-import socket
 import sys
 import termios
-import threading
 import time
 import tty
-from collections.abc import Iterator
-from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-HOW = (PROJECT / "how").read_text()
-WORDS = shlex.join(sys.argv[1:])
-sys.path.insert(0, str(PROJECT))
+PROJECT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+with open(f"{PROJECT}/how") as how:
+    HOW = how.read()
+sys.path.insert(0, PROJECT)
 from vm import agent  # noqa: E402  (after the path)
 
+
+def join(words: "list[str]") -> str:
+    """As shlex.join() does."""
+    return " ".join(map(quote, words))
+
+
+def quote(word: str) -> str:
+    """As shlex.quote() does."""
+    if word and all(c.isalnum() or c in "@%+=:,./-_" for c in word):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
+
+
+WORDS = join(sys.argv[1:])
 OOPS = "BUG: kernel NULL pointer dereference, address: 0000000000000000"
 PANIC = "Kernel panic - not syncing: Fatal exception"
 
@@ -36,7 +46,7 @@ def say(*lines: str) -> None:
 
 
 def note(line: str) -> None:
-    with (PROJECT / "asked").open("a") as file:
+    with open(f"{PROJECT}/asked", "a") as file:
         file.write(line + "\n")
 
 
@@ -52,98 +62,92 @@ def panic() -> None:
     os._exit(255)
 
 
-def listen(name: str) -> socket.socket:
-    """QEMU's end of the socket of this name."""
-    listener = socket.socket(socket.AF_UNIX)
-    match = re.search(f"id={name},path=([^,]+)", WORDS)
-    assert match is not None
-    listener.bind(match[1])
+def following(start: str, end: str = ",") -> str:
+    """What stands between `start` and `end` in the command line."""
+    return " ".join(sys.argv).partition(start)[2].partition(end)[0]
+
+
+def path_of(name: str) -> str:
+    """The path of the socket of this name."""
+    return following(f"id={name},path=")
+
+
+def serve(path: str, answer) -> None:  # type: ignore[no-untyped-def]
+    """Be QEMU's end of a socket, and answer each connection."""
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    listener.bind(path)
     listener.listen(1)
-    return listener
-
-
-def serve_monitor() -> None:
-    """QEMU's monitor, and the kernel's SysRq behind it."""
-
-    def serve(listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        import json
-
-        with connection, connection.makefile("rw") as lines:
-            lines.write('{"QMP": {}}\n')
-            lines.flush()
-            for line in lines:
-                request = json.loads(line)
-                note(f"monitor {line.strip()}")
-                answer: dict[str, object] = {"return": ""}
-                if HOW == "no gdb server" and "gdbserver" in line:
-                    answer = {"error": {"desc": "no such command"}}
-                if request["execute"] == "chardev-change":
-                    serve_sysrq(request["arguments"])
-                lines.write(json.dumps({"event": "RESUME"}) + "\n")
-                lines.write(json.dumps(answer) + "\n")
-                lines.flush()
-
-    threading.Thread(target=serve, args=[listen("monitor")], daemon=True).start()
-
-
-def serve_sysrq(arguments) -> None:  # type: ignore[no-untyped-def]
-    """From now on the console is a socket."""
-    assert arguments["id"] == "console"
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(arguments["backend"]["data"]["addr"]["data"]["path"])
-    listener.listen(1)
-
-    def serve() -> None:
-        connection, _ = listener.accept()
-        while key := connection.recv(1):
-            note(f"sysrq {key.decode()}")
-            if HOW != "ignores SysRq":
-                connection.sendall(b"sysrq: Show\r\nState\r\n")
-
-    threading.Thread(target=serve, daemon=True).start()
-
-
-def serve_shells(port_name: str) -> None:
-    """Be QEMU's end of the shell's port, and do what the agent does there."""
-    listener = listen("shell")
 
     def accept() -> None:
         # Only the main thread's system calls are interrupted by its own signals.
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGHUP])
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTERM, _signal.SIGHUP])
         while True:
-            connection, _ = listener.accept()
-            import subprocess
+            number, _ = listener._accept()  # type: ignore[attr-defined]
+            from socket import socket
 
-            program = PROJECT / "vm" / "guest_shell.py"
-            with connection:
-                number = connection.fileno()
-                command = [sys.executable, "-S", str(program), str(number)]
-                subprocess.Popen(
-                    command,
-                    pass_fds=[number],
-                    preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, []),  # noqa: PLW1509
-                )
+            with socket(fileno=number) as connection:
+                answer(connection)
 
-    threading.Thread(target=accept, daemon=True).start()
+    _thread.start_new_thread(accept, ())
+
+
+def monitor(connection) -> None:  # type: ignore[no-untyped-def]
+    """QEMU's monitor, and the kernel's SysRq behind it."""
+    import json
+
+    with connection.makefile("rw") as lines:
+        lines.write('{"QMP": {}}\n')
+        lines.flush()
+        for line in lines:
+            request = json.loads(line)
+            note(f"monitor {line.strip()}")
+            answer: dict[str, object] = {"return": ""}
+            if HOW == "no gdb server" and "gdbserver" in line:
+                answer = {"error": {"desc": "no such command"}}
+            if request["execute"] == "chardev-change":
+                # From now on the console is a socket.
+                arguments = request["arguments"]
+                assert arguments["id"] == "console"
+                serve(arguments["backend"]["data"]["addr"]["data"]["path"], sysrq)
+            lines.write(json.dumps({"event": "RESUME"}) + "\n")
+            lines.write(json.dumps(answer) + "\n")
+            lines.flush()
+
+
+def sysrq(connection) -> None:  # type: ignore[no-untyped-def]
+    while key := connection.recv(1):
+        note(f"sysrq {key.decode()}")
+        if HOW != "ignores SysRq":
+            connection.sendall(b"sysrq: Show\r\nState\r\n")
+
+
+def shell(connection) -> None:  # type: ignore[no-untyped-def]
+    """What the agent does on the shell's port."""
+    import subprocess
+
+    number = connection.fileno()
+    program = f"{PROJECT}/vm/guest_shell.py"
+    subprocess.Popen(
+        [sys.executable, "-S", program, str(number)],
+        pass_fds=[number],
+        preexec_fn=lambda: _signal.pthread_sigmask(_signal.SIG_SETMASK, []),  # noqa: PLW1509
+    )
 
 
 def end(*_: object) -> None:
     """Take what the agent runs along: it would end with a real guest."""
     for pid in agent.children():
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, _signal.SIGKILL)
     os._exit(143)
 
 
 def main() -> None:
     note(f"vng {WORDS}")
-    if match := re.search(r"-pidfile ([^\s']+)", WORDS):
-        Path(match[1]).write_text(str(os.getpid()))
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
-    if HOW == "ignores SIGTERM":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if "-pidfile " in WORDS:
+        with open(following("-pidfile ", " "), "w") as file:
+            file.write(str(os.getpid()))
+    for asks in (_signal.SIGTERM, _signal.SIGHUP):
+        _signal.signal(asks, _signal.SIG_IGN if HOW == "ignores SIGTERM" else end)
     if HOW == "has children":
         import subprocess
 
@@ -153,7 +157,7 @@ def main() -> None:
     if HOW == "warns at boot":
         say("WARNING: suspicious RCU usage")
     if "id=monitor" in WORDS:
-        serve_monitor()
+        serve(path_of("monitor"), monitor)
     tty.setraw(0, termios.TCSANOW)  # as QEMU does: no echo
     if HOW == "panics at boot":
         say("Kernel panic - not syncing: VFS: Unable to mount root fs")
@@ -175,15 +179,13 @@ def main() -> None:
             say("booting")
     # More than a terminal holds: the guest would stop if nobody read it.
     say("\n".join(["console noise"] * 1000))
-    name = re.search(r"id=agent,path=([^,]+),abstract=on", WORDS)
-    assert name is not None
-    channel = socket.socket(socket.AF_UNIX)
-    channel.connect("\0" + name[1])
+    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    channel.connect("\0" + following("id=agent,path=", ",abstract=on"))
     port = agent_words()[1]
     really_run = agent.run
 
-    def run(argv: list[str], seconds: float, output: agent.Output) -> tuple[int, bool]:
-        note(f"run {seconds:.0f} {shlex.join(argv)}")
+    def run(argv, seconds, output):  # type: ignore[no-untyped-def]
+        note(f"run {seconds:.0f} {join(argv)}")
         if argv[0] == "hang":
             linger()
         if HOW == "unkillable":
@@ -197,7 +199,7 @@ def main() -> None:
     requests: list[bytes] = []
     really_lines = agent.lines
 
-    def lines(port: int) -> Iterator[bytes]:
+    def lines(port):  # type: ignore[no-untyped-def]
         for line in really_lines(port):
             requests.append(line)
             yield line
@@ -206,23 +208,25 @@ def main() -> None:
     agent.run = run
     agent.lines = lines
     agent.KMSG = "/dev/null" if HOW == "no markers" else os.ttyname(1)
-    found = re.search(r"console-(gw\d+)", WORDS)
-    worker = found[1] if found else ""
-    agent.TAINTED = str(PROJECT / f"tainted{worker}")
-    Path(agent.TAINTED).write_text("4096\n")
-    agent.FOLDER = str(PROJECT / "guest" / worker)
-    (PROJECT / "guest" / worker / "two").unlink(missing_ok=True)
+    number = following("console-gw", ".").partition("-")[0]
+    worker = f"gw{number}" if number else ""
+    agent.TAINTED = f"{PROJECT}/tainted{worker}"
+    with open(agent.TAINTED, "w") as file:
+        file.write("4096\n")
+    agent.FOLDER = f"{PROJECT}/guest/{worker}"
+    if os.path.lexists(f"{agent.FOLDER}/two"):
+        os.unlink(f"{agent.FOLDER}/two")
     agent.open_port = lambda name: {port: channel.fileno()}[name]
-    agent.serve_shells = serve_shells
+    agent.serve_shells = lambda port_name: serve(path_of("shell"), shell)
     # For the programs: where the console is, and what to kill to end the guest.
     os.environ["CONSOLE"], os.environ["VNG"] = os.ttyname(1), str(os.getpid())
-    os.environ["PROJECT"] = str(PROJECT)
+    os.environ["PROJECT"] = PROJECT
     agent.main(*agent_arguments())  # type: ignore[arg-type]
     if requests[-1:] == [b"poweroff"]:
         note("power off")
     note("end of the agent")
     if HOW == "kills at power-off":
-        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getppid(), _signal.SIGKILL)
     if HOW == "panics at power-off":
         panic()
     if HOW == "warns at power-off":
@@ -233,8 +237,7 @@ def main() -> None:
 
 def agent_words() -> list[str]:
     """agent.py, PORT, LIMIT and maybe SHELL_PORT, as the guest would start it."""
-    script = sys.argv[sys.argv.index("--exec") + 1]
-    words = shlex.split(script)
+    words = sys.argv[sys.argv.index("--exec") + 1].split()
     return words[words.index("-S") + 1 :]
 
 
@@ -244,3 +247,4 @@ def agent_arguments() -> list[object]:
 
 
 main()
+os._exit(0)  # without a wait for the threads
