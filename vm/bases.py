@@ -12,6 +12,7 @@ from vm.errors import UsageError
 
 TABLE = Path(__file__).resolve().parent.parent / "patches" / "bases.toml"
 DEFAULT = "7.3"
+ALL = "all"  # instead of a name: every base
 
 _HINT = "see the head of patches/bases.toml for the fields of a base"
 
@@ -40,7 +41,7 @@ def load_base(table: Path, name: str) -> Base:
         known = ", ".join(rows) or "none"
         raise UsageError(
             f"base {name} is not in {table}",
-            hint=f"choose one of these with --base: {known}; or add a row",
+            hint=f"choose one of these with --base: {known}; or {ALL}; or add a row",
         )
     types = {field.name: field.type for field in fields(Base) if field.name != "name"}
     wrong = [f"{key}: missing" for key in types if key not in row]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -42,11 +43,9 @@ def each_patch(run: Run, arguments: list[str]) -> int:
             continue
         run.terminal.say(f"patches: {number}, the last one is {last}")
         junit = folder / f"junit-{number}.xml"
-        program = [sys.executable, "-I", str(ROOT / "vm" / "__main__.py")]
-        status = _run([*program, *words, f"--upto={number}", f"--junitxml={junit}"])
+        status, counted = run_again([*words, f"--upto={number}"], junit)
         statuses.append(status)
-        counts = count(junit) if junit.exists() else Counter[str]()
-        cells = [str(counts[outcome]) for outcome in COUNTED]
+        cells = [str(counted.outcomes[outcome]) for outcome in COUNTED]
         table.add_row(str(number), *cells, str(status), last)
     Console(width=120).print(table)
     run.close()
@@ -56,6 +55,22 @@ def each_patch(run: Run, arguments: list[str]) -> int:
 def _only_tools(patch: Path) -> bool:
     """Whether the kernel is the same with it as without."""
     return all(name.startswith("tools/") for name in files_of(patch))
+
+
+@dataclass
+class Counted:
+    """How many tests had each outcome, why they were skipped, how long they took."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    skips: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+def run_again(arguments: list[str], junit: Path) -> tuple[int, Counted]:
+    """Run the harness with these arguments: its exit status, and what it counted."""
+    program = [sys.executable, "-I", str(ROOT / "vm" / "__main__.py")]
+    status = _run([*program, *arguments, f"--junitxml={junit}"])
+    return status, count(junit) if junit.exists() else Counted()
 
 
 def _run(command: list[str]) -> int:
@@ -69,20 +84,24 @@ def _run(command: list[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def count(junit: Path) -> Counter[str]:
-    """How many tests of a JUnit file had each outcome. HarnessError if it is cut."""
-    counts: Counter[str] = Counter()
+def count(junit: Path) -> Counted:
+    """Count the tests of a JUnit file. HarnessError if it is cut."""
+    counted = Counted()
     try:
         cases = ET.parse(junit).getroot().iter("testcase")
     except ET.ParseError as reason:
         raise HarnessError(f"{junit}: {reason}", hint="see the run above") from None
     for case in cases:
+        counted.seconds += float(case.get("time", 0))
         skipped = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
-            counts["failed"] += 1
+            outcome = "failed"
         elif skipped is None:
-            counts["passed"] += 1
+            outcome = "passed"
+        elif skipped.get("type") == "pytest.xfail":
+            outcome = "xfailed"
         else:
-            expected = skipped.get("type") == "pytest.xfail"
-            counts["xfailed" if expected else "skipped"] += 1
-    return counts
+            outcome = "skipped"
+            counted.skips[skipped.get("message", "")] += 1
+        counted.outcomes[outcome] += 1
+    return counted

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from vm.bases import DEFAULT, TABLE, nearest_base
+from vm.bases import ALL, DEFAULT, TABLE, nearest_base
 from vm.errors import UsageError
 from vm.user_tree import tree_path, version_of
 
 CPUS = 2
 MEMORY = "1G"
-# What --each-patch and --git-tree cannot be combined with.
+# What --each-patch, --git-tree and --base all cannot be combined with.
 NOT_EACH = (
     "unpatched",
     "upto",
@@ -30,6 +30,7 @@ NOT_EACH = (
     "xmlpath",
 )
 NOT_GIT = ("each_patch", "kernel_tree", *NOT_EACH[2:])
+NOT_ALL = ("git_tree", "each_patch", "kernel_tree", *NOT_EACH)
 
 
 class _Group(Protocol):
@@ -44,8 +45,8 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     add = kernel.addoption
     text = "first install missing packages with apt-get"
     add("--install-deps", action="store_true", help=text)
-    text = "kernel version: a row of patches/bases.toml (default: as --kernel-tree)"
-    add("--base", metavar="VERSION", help=text)
+    text = f"a row of patches/bases.toml (default: as --kernel-tree), or {ALL}"
+    add("--base", "--kernel", metavar="VERSION", help=text)
     add("--upto", type=int, metavar="N", help="apply only the first N patches")
     text = "the plain kernel, as --upto 0: every test of the patches must fail"
     add("--unpatched", action="store_true", help=text)
@@ -211,12 +212,14 @@ def _check(option: Namespace) -> None:
         ("patched", "bench"),
         *(("each_patch", other) for other in NOT_EACH),
         *(("git_tree", other) for other in NOT_GIT),
+        *(("base", other) for other in NOT_ALL if option.base == ALL),
         ("cpus", "faults"),
     ):
         given = [getattr(option, name) for name in (one, other)]
         if all(value is not None and value is not False for value in given):
             names = [f"--{name.replace('_', '-')}" for name in (one, other)]
             names = [name.replace("xmlpath", "junitxml") for name in names]
+            names = [name.replace("--base", f"--base {ALL}") for name in names]
             raise UsageError(
                 f"{names[0]} and {names[1]} exclude each other",
                 hint="give only one of them",

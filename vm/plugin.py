@@ -16,6 +16,8 @@ from _pytest.junitxml import LogXML, xml_key
 from rich.console import Console
 
 from vm import attach, bench, faults
+from vm.bases import ALL
+from vm.each_base import each_base
 from vm.each_patch import each_patch
 from vm.errors import HarnessError, UsageError
 from vm.git_tree import git_tree
@@ -69,6 +71,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         if option.faults:
             _release_terminal(config)
             return faults.faults(run, options.command)
+        if options.base == ALL:
+            _release_terminal(config)
+            return each_base(run, sys.argv[1:])
         if option.each_patch:
             _release_terminal(config)
             return each_patch(run, sys.argv[1:])

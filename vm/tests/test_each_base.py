@@ -1,0 +1,69 @@
+"""--base all: what runs on which base, and the table at the end."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+
+from vm.archives import Record, keep
+from vm.tests.project import Project
+
+SKIPS = '[[skip]]\ntests = ["one.f.rhash.*"]\nreason = "7.2 has no such map"\n'
+
+
+@pytest.fixture
+def two_bases(project: Project) -> Project:
+    """The project with the base 7.2, too, which cannot pass one of the tests."""
+    table = project.path / "patches" / "bases.toml"
+    row = re.search(r'^\["7.3"\].*?^$', table.read_text() + "\n", re.DOTALL | re.M)
+    assert row
+    table.write_text(row[0] + row[0].replace('"7.3', '"7.2').replace("-7.3", "-7.2"))
+    new = project.path / "patches" / "7.2"
+    shutil.copytree(project.path / "patches" / "7.3", new)
+    (new / "skips.toml").write_text(SKIPS)
+    archives = project.cache / "sources"
+    archive = archives / "linux-7.2.4.tar.xz"
+    shutil.copy(archives / "linux-7.3.4.tar.xz", archive)
+    digest = re.search(
+        r'"sha256": "(\w+)"', (archives / "linux-7.3.4.tar.xz.json").read_text()
+    )
+    assert digest
+    keep(archive, Record("release", "7.2", "7.2.4", digest[1], "linux-7.2.4"))
+    return project
+
+
+@pytest.mark.parametrize("words", [("--base=all",), ("--kernel", "all")])
+def test_table(two_bases: Project, words: tuple[str, ...]) -> None:
+    two_bases.tests("f.hash.passes f.rhash.passes")
+    ended = two_bases.run(*words, "selftests/one.c")
+    assert ended.status == 0, ended.output
+    *_, head, one, other, skipped = ended.output.splitlines()
+    assert head.split() == [
+        *("base", "tests", "passed", "failed", "xfailed", "skipped", "seconds"),
+        *("exit", "status"),
+    ]
+    assert one.split()[:6] == ["7.3", "2", "2", "0", "0", "0"]
+    assert other.split()[:6] == ["7.2", "2", "1", "0", "0", "1"]
+    assert [line.split()[-1] for line in (one, other)] == ["0", "0"]
+    assert skipped == "skipped on 7.2: 1: 7.2 has no such map"
+    assert "source:  linux-7.2.4, all patches" in ended.output
+
+
+def test_worst_status(two_bases: Project) -> None:
+    """A base that cannot be tested does not keep the others from it."""
+    two_bases.tests("f.hash.fails")
+    shutil.rmtree(two_bases.path / "patches" / "7.2")
+    ended = two_bases.run("--base=all", "selftests/one.c")
+    assert ended.status == 4, ended.output
+    one, other = ended.output.splitlines()[-2:]
+    assert one.split() == ["7.3", "1", "0", "1", "0", "0", one.split()[6], "1"]
+    assert other.split() == ["7.2", "0", "0", "0", "0", "0", "0.0", "4"]
+
+
+@pytest.mark.parametrize("word", ["--upto=1", "--each-patch", "--kernel-tree=."])
+def test_exclusive(project: Project, word: str) -> None:
+    ended = project.run("--base", "all", word)
+    words = rf"--base all and {re.escape(word.partition('=')[0])} exclude each other"
+    assert ended.status == 4 and re.search(words, ended.output), ended.output
