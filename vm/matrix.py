@@ -18,9 +18,14 @@ _OF_EACH_BASE = {
     # The first of its runs is that of the plain kernel.
     "each-patch": "--each-patch",
     "bench": "--bench",
+    "clang": "--compiler clang",
+    "thin-lto": "--compiler clang --lto thin",
+    "full-lto": "--compiler clang --lto full",
+    "distro": "--config distro",
 }
-# … and these, of the harness and the library rather than the kernel, for one.
+# … and these for one: most are of the harness and the library rather than the kernel.
 _OF_ONE = {
+    "distro-clang": "--config distro --compiler clang",
     "faults": "--faults",
     "stress": "--debug-kernel --stress 600",
 }
