@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -19,6 +20,10 @@ from vm.guest import Guest
 from vm.machine import Machine
 from vm.terminal import Log, Terminal
 from vm.tests.project import Project, make_project
+
+# What a script starts in the background ignores SIGINT, and so would the harness that
+# the tests start from there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Said(Terminal):
