@@ -7,7 +7,7 @@ this boots the kernels, each of them REPEATS times, and shows the figures.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +37,9 @@ from vm.summary import describe
 from vm.terminal import Log
 
 UNPATCHED = "unpatched"
-PLAIN = (UNPATCHED, "fentry_map_fn", "kprobe_map_fn", "iterate")
+# What a user would attach to the maps' own functions without the hooks.
+MAP_FN = ("fentry_map_fn", "multi_filtered", "multi_hit", "kprobe_map_fn")
+PLAIN = (UNPATCHED, *MAP_FN, "iterate")
 PATCHED = ("unattached", "filtered", "hit", "fmod_ret")
 REPEATS = 3  # boots of each kernel
 SETUP_TIMEOUT = 300.0  # seconds; a setup takes about 5
@@ -47,8 +49,10 @@ WORDS = ("worse", "gone", "better", "added")  # the fields of a Comparison
 _HEADINGS = {
     UNPATCHED: "un-\npatched",
     "unattached": "un-\nattached",
-    "fentry_map_fn": "fentry\nmap_fn",
-    "kprobe_map_fn": "kprobe\nmap_fn",
+    "fentry_map_fn": "fentry",
+    "multi_filtered": "multi\nfiltered",
+    "multi_hit": "multi\nhit",
+    "kprobe_map_fn": "kprobe",
 }
 
 
@@ -190,34 +194,50 @@ def show(results: Results, old: Results | None, logs: Path, console: Console) ->
 
 def tables(results: Results) -> dict[str, Table]:
     """What to print, in 80 columns: operations by setup, iterators, KVM's ratios."""
-    figures = results.figures
-    setups = (*PATCHED, *PLAIN[1:-1])
-    costs = _table(UNPATCHED, *setups)
+    figures, ratios = results.figures, results.kvm_ratios
+
+    def cost(row: Row, setup: str) -> str:
+        return _cell(figures, row, setup)
+
+    def ratio(row: Row, setup: str) -> str:
+        found = ratios.get(row.under(setup))
+        return f"{found:.2f}" if found else "-"
+
     compared = _table(UNPATCHED)
-    clocked = _table(*setups[1:])
-    kind = ""
     for row, figure in figures.items():
         if row.setup == PLAIN[-1]:
             compared.add_row(row.type, str(figure))
+    shown = {
+        "instructions for an operation, and what the hooks add": _operations(
+            figures, (UNPATCHED, *PATCHED), cost
+        ),
+        "instructions with a program on the map's own function, without the hooks": (
+            _operations(figures, (UNPATCHED, *MAP_FN), cost)
+        ),
+        "instructions for an element, to compare two maps by an iterator": compared,
+    }
+    if ratios:
+        title = "time under KVM, divided by unpatched or unattached in the same boot"
+        setups = (*PATCHED[1:], *MAP_FN)
+        shown[f"{title} (inexact)"] = _operations(figures, setups, ratio)
+    return shown
+
+
+def _operations(
+    figures: Figures, setups: Sequence[str], cell: Callable[[Row, str], str]
+) -> Table:
+    """A row for each operation and a column for each setup, filled in by `cell`."""
+    table = _table(*setups)
+    kind = ""
+    for row in figures:
         if row.setup != UNPATCHED:
             continue
         if row.type != kind:
             kind = row.type
-            costs.add_row(kind)
-            clocked.add_row(kind)
-        label = f" {row.operation} {row.path}"
-        cells = [_cell(figures, row, setup) for setup in (UNPATCHED, *setups)]
-        costs.add_row(label, *cells)
-        found = [results.kvm_ratios.get(row.under(setup)) for setup in setups[1:]]
-        clocked.add_row(label, *(f"{x:.2f}" if x else "-" for x in found))
-    shown = {
-        "instructions for an operation, and what the hooks add": costs,
-        "instructions for an element, to compare two maps by an iterator": compared,
-    }
-    if results.kvm_ratios:
-        title = "time under KVM, divided by unpatched or unattached in the same boot"
-        shown[f"{title} (inexact)"] = clocked
-    return shown
+            table.add_row(kind)
+        cells = (cell(row, setup) for setup in setups)
+        table.add_row(f" {row.operation} {row.path}", *cells)
+    return table
 
 
 def _table(*setups: str) -> Table:
@@ -229,13 +249,13 @@ def _table(*setups: str) -> Table:
 
 
 def _cell(figures: Figures, row: Row, setup: str) -> str:
-    """A cost; of patched kernels also what it is more than unpatched."""
+    """A cost and, except for the plain kernel alone, what it is more than that."""
     figure, plain = figures.get(row.under(setup)), figures[row].cost
     if figure is None:
         return "-"
     if figure.cost is None or plain is None:
         return {"unavailable": "n/a"}.get(figure.status, figure.status)
-    more = f" {figure.cost - plain:+.0f}" if setup in PATCHED else ""
+    more = "" if setup == UNPATCHED else f" {figure.cost - plain:+.0f}"
     return f"{figure.cost:.0f}{more}"
 
 
@@ -248,7 +268,7 @@ def draw(figures: Figures, path: Path) -> None:
         if row.setup != UNPATCHED or plain.cost is None:
             continue
         panel = panels.setdefault(f"by a {row.path}", {})
-        for setup in (*PATCHED, *PLAIN[1:-1]):
+        for setup in (*PATCHED, *MAP_FN):
             series_of = panel.setdefault(setup, {})
             figure = figures.get(row.under(setup))
             if figure and figure.cost is not None:

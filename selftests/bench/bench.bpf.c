@@ -87,6 +87,17 @@ int BPF_PROG(on_fentry, struct bpf_map *map, void *key)
 	return 0;
 }
 
+/* The multi forms get their arguments from a helper, as numbers. */
+SEC("?fentry.multi/")
+int on_fentry_multi(__u64 *ctx)
+{
+	__u64 map, key;
+
+	if (!bpf_get_func_arg(ctx, 0, &map) && !bpf_get_func_arg(ctx, 1, &key))
+		count(bpf_core_cast(map, struct bpf_map)->id, (void *)key);
+	return 0;
+}
+
 SEC("?fmod_ret")
 int BPF_PROG(on_fmod_ret, struct bpf_map *map, void *key)
 {

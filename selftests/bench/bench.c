@@ -56,6 +56,8 @@ static const struct setup setups[] = {
 	{ "hit", FENTRY, .hit = true },
 	{ "fmod_ret", FMOD_RET, .hit = true },
 	{ "fentry_map_fn", FENTRY, .map_function = true, .hit = true },
+	{ "multi_filtered", FENTRY_MULTI, .map_function = true },
+	{ "multi_hit", FENTRY_MULTI, .map_function = true, .hit = true },
 	{ "kprobe_map_fn", KPROBE, .map_function = true, .hit = true },
 	{ "iterate", .iterate = true },
 };

@@ -27,10 +27,42 @@ static void fill(struct bpf_map *map)
 	}
 }
 
+static struct bpf_program *program_of(const struct row *r)
+{
+	switch (r->setup->via) {
+	case FENTRY:
+		return r->target.skel->progs.on_fentry;
+	case FENTRY_MULTI:
+		return r->target.skel->progs.on_fentry_multi;
+	case FMOD_RET:
+		return r->target.skel->progs.on_fmod_ret;
+	case KPROBE:
+		return r->target.skel->progs.on_kprobe;
+	default:
+		return NULL;
+	}
+}
+
+static struct bpf_link *attach_multi(const struct bpf_program *prog,
+				     const char *function)
+{
+#ifdef bpf_tracing_multi_opts__last_field
+	int id = libbpf_find_vmlinux_btf_id(function, BPF_TRACE_FENTRY);
+	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .ids = (__u32[]){ id }, .cnt = 1);
+
+	errno = -id;
+	return id < 0 ? NULL : bpf_program__attach_tracing_multi(prog, NULL, &opts);
+#else
+	errno = ENOENT;	/* an older libbpf */
+	return NULL;
+#endif
+}
+
 static int attach(struct row *r, const char *function)
 {
 	r->link = r->setup->via == KPROBE ?
 		  bpf_program__attach_kprobe(r->watch, false, function) :
+		  r->setup->via == FENTRY_MULTI ? attach_multi(r->watch, function) :
 		  bpf_program__attach_trace(r->watch);
 	return r->link ? 0 : -errno;
 }
@@ -49,14 +81,12 @@ bool row_open(struct row *r)
 	set_up(t->skel->maps.target, r->kind);
 	set_up(t->skel->maps.copy, r->kind);
 
-	r->watch = setup->via == FENTRY ? t->skel->progs.on_fentry :
-		   setup->via == FMOD_RET ? t->skel->progs.on_fmod_ret :
-		   setup->via == KPROBE ? t->skel->progs.on_kprobe : NULL;
+	r->watch = program_of(r);
 	if (r->watch)
 		bpf_program__set_autoload(r->watch, true);
 	if (setup->map_function)
 		function = r->kind->function[t->op][t->path];
-	if (r->watch && setup->via != KPROBE)
+	if (setup->via == FENTRY || setup->via == FMOD_RET)
 		err = bpf_program__set_attach_target(r->watch, 0, function);
 	err = err ?: bench__load(t->skel);
 	if (!err) {

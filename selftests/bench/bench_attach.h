@@ -5,7 +5,7 @@
 
 #include "bench_rounds.h"
 
-enum via { NOTHING, FENTRY, FMOD_RET, KPROBE };
+enum via { NOTHING, FENTRY, FENTRY_MULTI, FMOD_RET, KPROBE };
 
 /* A map type, and its functions for an [operation] by a [path]. */
 struct kind {
