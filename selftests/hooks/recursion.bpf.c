@@ -74,3 +74,14 @@ int BPF_PROG(watch_other, struct bpf_map *map)
 		seen_other++;
 	return 0;
 }
+
+/* Vetoes each update of one map, and makes one itself when the other is updated. */
+SEC("fmod_ret/bpf_map_trace_update_elem")
+int BPF_PROG(guard, struct bpf_map *map)
+{
+	if (map == (struct bpf_map *)&traced)
+		return -1; /* -EPERM */
+	if (map == (struct bpf_map *)&other)
+		put(&traced, 6);
+	return 0;
+}

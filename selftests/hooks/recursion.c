@@ -113,4 +113,18 @@ TEST_F(recursion, circle_ends)
 	EXPECT_EQ(1, misses(skel->progs.back));
 }
 
+/* A program that is skipped stops nothing: a veto is not a guard. */
+TEST_F(recursion, skipped_veto)
+{
+	struct recursion *skel = self->skel;
+
+	attach(_metadata, skel->progs.guard, &skel->links.guard);
+	EXPECT_EQ(-EPERM, put_number(self->fd, 6, 6));
+	EXPECT_FALSE(holds_number(self->fd, 6, 6));
+	EXPECT_EQ(0, misses(skel->progs.guard));
+	EXPECT_EQ(0, put_number(bpf_map__fd(skel->maps.other), 2, 2));
+	EXPECT_TRUE(holds_number(self->fd, 6, 6)) TH_LOG("a skipped program stopped it");
+	EXPECT_EQ(1, misses(skel->progs.guard));
+}
+
 TEST_HARNESS_MAIN
