@@ -13,23 +13,7 @@ FIXTURE(static_key)
 	struct probe probe;
 };
 
-FIXTURE_VARIANT(static_key)
-{
-	const char *program;
-	unsigned int runs;	/* for each call of the hook */
-	bool multi;		/* takes the functions when it is attached */
-};
-
-#define ATTACH_AS(program, ...)						\
-	FIXTURE_VARIANT_ADD(static_key, program) { #program, __VA_ARGS__ }
-
-ATTACH_AS(fentry, 1);
-ATTACH_AS(fexit, 1);
-ATTACH_AS(fmod_ret, 1);
-ATTACH_AS(fsession, 2);
-ATTACH_AS(fentry_multi, 1, true);
-ATTACH_AS(fexit_multi, 1, true);
-ATTACH_AS(fsession_multi, 2, true);
+WAYS_TO_ATTACH(static_key);
 
 FIXTURE_SETUP(static_key)
 {

@@ -8,6 +8,25 @@
 #include "bpf_harness.h"
 #include "static_key.skel.h"
 
+/* The programs of static_key.bpf.c, as variants of a fixture. */
+#define WAYS_TO_ATTACH(fixture)						\
+	FIXTURE_VARIANT(fixture)					\
+	{								\
+		const char *program;					\
+		unsigned int runs;	/* for each call of the hook */	\
+		bool multi;	/* gets its functions when attached */	\
+	};								\
+	FIXTURE_VARIANT_ADD(fixture, fentry) { "fentry", 1 };		\
+	FIXTURE_VARIANT_ADD(fixture, fexit) { "fexit", 1 };		\
+	FIXTURE_VARIANT_ADD(fixture, fmod_ret) { "fmod_ret", 1 };	\
+	FIXTURE_VARIANT_ADD(fixture, fsession) { "fsession", 2 };	\
+	FIXTURE_VARIANT_ADD(fixture, fentry_multi)			\
+	{ "fentry_multi", 1, true };					\
+	FIXTURE_VARIANT_ADD(fixture, fexit_multi)			\
+	{ "fexit_multi", 1, true };					\
+	FIXTURE_VARIANT_ADD(fixture, fsession_multi)			\
+	{ "fsession_multi", 2, true }
+
 struct probe {
 	struct static_key *skel;
 	int change;	/* the program that updates and deletes an element */
