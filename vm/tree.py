@@ -53,7 +53,14 @@ def prepare_tree(
     mirror = Mirror(home)
     if not mirror.state.exists():
         if home.exists():
-            log.say(f"{home} was left half-made by a killed run: starting over")
+            # Older versions of the harness kept the series in files of other names.
+            older = (home / "state").exists()
+            why = (
+                "made by an older version"
+                if older
+                else "left half-made by a killed run"
+            )
+            log.say(f"{home} was {why}: starting over")
             shutil.rmtree(home)
         home.mkdir(parents=True)
         if source.kind != "tree":

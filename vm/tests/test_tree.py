@@ -213,6 +213,18 @@ def test_killed_while_unpacking(
     assert (tree.path / "b.c").read_text().splitlines()[9] == "second"
 
 
+def test_tree_of_an_older_version(patching: Patching, said: Said) -> None:
+    """Before version.json, there was a file for whether the tree was whole."""
+    patching.prepare()
+    (patching.home / "version.json").replace(patching.home / "state")
+    (patching.home / "linux" / "c.c").write_text("old")
+    tree = patching.prepare()
+    assert said.lines[-2] == (
+        f"{patching.home} was made by an older version: starting over"
+    )
+    assert (tree.path / "c.c").read_text().splitlines() == LINES
+
+
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_killed_while_patching(
     patching: Patching, monkeypatch: pytest.MonkeyPatch, number: int
