@@ -113,10 +113,21 @@ def _git_checkout(path: Path, allow_dirty: bool, log: Log) -> tuple[list[str], s
             detail="\n".join(changes[:10]),
             hint="commit or stash them, or add --allow-dirty to test them as they are",
         )
-    names = _split(_output([*git, "ls-files", "-z", "--cached"], log))
+    tagged = _split(_output([*git, "ls-files", "-v", "-z", "--cached"], log))
+    names = [line[2:] for line in tagged]
     names += [change[3:] for change in changes if change.startswith("??")]
     note = f"commit {commit}" + ", with uncommitted changes" * bool(changes)
+    # Lower case for assume-unchanged, S for skip-worktree: `changes` has none of these.
+    unseen = [line[2:] for line in tagged if line[0].islower() or line[0] == "S"]
+    if unseen := [name for name in unseen if os.path.lexists(path / name)]:
+        note += f", files that git assumes unchanged as they are: {_some(unseen)}"
     return list(_files(path, names)), note
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of the names, and how many more there are."""
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}"
 
 
 def _plain_tree(path: Path, cache: Path, log: Log) -> list[str]:

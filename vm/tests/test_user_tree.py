@@ -190,6 +190,23 @@ def test_file_that_git_does_not_know_is_a_change(
     assert "new.c" in find(checkout, allow_dirty=True).files
 
 
+@pytest.mark.parametrize("flag", ["assume-unchanged", "skip-worktree"])
+def test_file_that_git_does_not_look_at(
+    checkout: Path, find: Finder, flag: str
+) -> None:
+    """It is taken as it is, and this is said; one that is not there is no file."""
+    clean = find(checkout)
+    git = ["git", "-C", str(checkout), "update-index", f"--{flag}"]
+    subprocess.run([*git, "kernel/a.c", ".gitignore"], check=True)
+    (checkout / "kernel" / "a.c").write_text("int b;\n")
+    found = find(checkout)
+    assert found.files == clean.files
+    note = ", files that git assumes unchanged as they are: "
+    assert found.describe == f"{clean.describe[:-1]}{note}.gitignore and 1 more)"
+    (checkout / "kernel" / "a.c").unlink()
+    assert find(checkout).describe == f"{clean.describe[:-1]}{note}.gitignore)"
+
+
 def test_renamed_file(checkout: Path, find: Finder) -> None:
     git = ["git", "-C", str(checkout), "mv", "kernel/a.c", "kernel/new name.c"]
     subprocess.run(git, check=True)
