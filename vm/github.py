@@ -7,11 +7,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vm.report import Outcome, Room
 from vm.results import OUTCOMES, TestResult
 
 # The first failed check of a test: "hooks/veto.c:59:syscall_update:Expected 0 == ..."
 _CHECK = re.compile(r"^(?:# )?(\S+\.[ch]):(\d+):\w+:")
 _SHOWN = 20  # failed tests with their output on the page
+# How many bytes the page takes of one failure and of all: GitHub drops what is longer
+# than a MiB, to which --each-patch adds several pages.
+_FAILURE = 8 << 10
+_PAGE = 96 << 10
 
 
 def error_commands(results: Sequence[TestResult]) -> Iterator[str]:
@@ -25,24 +30,39 @@ def error_commands(results: Sequence[TestResult]) -> Iterator[str]:
             yield f"::error {where}title={title}::{_escape(result.reason)}"
 
 
-def page(title: str, results: Sequence[TestResult], lines: Sequence[str]) -> str:
-    """Markdown: the counts of each program, the failed tests, and the run's `lines`."""
+def page(run: Outcome) -> str:
+    """Markdown: how it ended, the failed tests, the counts of each program."""
+    room = Room(_PAGE)
+    text = [f"## {'✅' if run.good else '❌'} {run.title}", "", *_quoted(run.words)]
+    for result in run.failed[:_SHOWN]:
+        text += ["", f"### ❌ `{result.program}` `{result.name}`", ""]
+        text += _quoted(room.text(str(result), _FAILURE))
+    if len(run.failed) > _SHOWN:
+        text += ["", f"and {len(run.failed) - _SHOWN} more"]
+    if run.error:
+        text += ["", f"### {run.error.title}", ""]
+        text += _quoted(room.text(str(run.error), _FAILURE))
+    if run.results:
+        text += ["", "### All tests", "", *_table(run.results)]
+    return "\n".join([*text, "", *_quoted("\n".join(run.summary)), "", ""])
+
+
+def _table(results: Sequence[TestResult]) -> list[str]:
+    """The number of tests with each outcome, by program."""
     counts: dict[str, Counter[str]] = {}
     for result in results:
         counts.setdefault(result.program, Counter())[result.outcome] += 1
     total: Counter[str] = sum(counts.values(), Counter())
-    text = [f"## {title}", ""]
-    text += [f"| program | {' | '.join(OUTCOMES)} |", "|---" + "|--:" * 4 + "|"]
+    text = [f"| program | {' | '.join(OUTCOMES)} |", "|---" + "|--:" * 4 + "|"]
     for program, count in (*counts.items(), ("all", total)):
         numbers = " | ".join(str(count[outcome]) for outcome in OUTCOMES)
         text.append(f"| {program} | {numbers} |")
-    failed = [result for result in results if result.outcome == "failed"]
-    for result in failed[:_SHOWN]:
-        body = "\n".join(f"    {line}" for line in str(result).splitlines())
-        text += ["", f"### {result.program} {result.name}", "", body]
-    if len(failed) > _SHOWN:
-        text += ["", f"and {len(failed) - _SHOWN} more"]
-    return "\n".join([*text, "", *(f"    {line}" for line in lines), "", ""])
+    return text
+
+
+def _quoted(text: str) -> list[str]:
+    """As it is: with four spaces, nothing in it can end it."""
+    return [f"    {line}" for line in text.splitlines()]
 
 
 def write_page(file: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from vm.cache import lock
 from vm.terminal import Log, Terminal
 
 RUNS_KEPT = 10
+REPORT = "report.html"  # the page of the run, see report.py
 
 
 class RunLogs:

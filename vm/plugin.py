@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from _pytest.junitxml import LogXML, xml_key
 from rich.console import Console
 
 from vm import attach, bench, faults
@@ -21,10 +19,11 @@ from vm.each_base import each_base
 from vm.each_patch import each_patch
 from vm.errors import HarnessError, UsageError
 from vm.git_tree import git_tree
-from vm.github import error_commands, page, write_page
+from vm.github import error_commands
 from vm.options import Options, add_options
 from vm.prepare import ROOT
-from vm.results import TestResult, variants_table
+from vm.records import Results, junit_of
+from vm.results import variants_table
 from vm.run import Run
 from vm.stress import stress_table
 from vm.terminal import Terminal
@@ -32,6 +31,7 @@ from vm.workers import share_of, tell
 
 STRESS = ROOT / "selftests" / "stress"
 _RUN = pytest.StashKey[Run]()
+_RESULTS = pytest.StashKey[Results]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -81,19 +81,20 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
             _release_terminal(config)
             return git_tree(run, option.git_tree)
         if not hasattr(config, "workerinput"):
-            _spread(config, run)
-            config.pluginmanager.register(Results(config, run))
+            results = config.stash[_RESULTS] = Results(config, run)
+            _spread(config, run, results)
+            config.pluginmanager.register(results)
     except HarnessError as error:
         print(error, file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         return pytest.ExitCode.INTERRUPTED
     if not option.collectonly and not option.xmlpath:
-        option.xmlpath = _junit(run)
+        option.xmlpath = junit_of(run)
     return None
 
 
-def _spread(config: pytest.Config, run: Run) -> None:
+def _spread(config: pytest.Config, run: Run, results: Results) -> None:
     """Run tests at the same time: pytest-xdist's workers, each with a guest.
 
     By default those of folders: few tests are faster without. Raises HarnessError.
@@ -115,6 +116,7 @@ def _spread(config: pytest.Config, run: Run) -> None:
         except HarnessError as error:
             run.error = error
             run.close()
+            results.write_pages()
             print(*run.summary(), sep="\n", file=sys.stderr)
             raise
     # pytest-xdist has looked at its -n already.
@@ -124,43 +126,6 @@ def _spread(config: pytest.Config, run: Run) -> None:
     option.maxworkerrestart = str(chosen)
     if run.workers is not None:
         config.pluginmanager.register(run.workers)
-
-
-class Results:
-    """The plugin that keeps each result as soon as it is there, a worker's as well."""
-
-    def __init__(self, config: pytest.Config, run: Run) -> None:
-        self.config = config
-        self.run = run
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep it in the run's files."""
-        file, _, name = report.nodeid.partition("::")
-        if result := getattr(report, "selftest", None):
-            self.run.keep(TestResult(**result))
-        elif report.failed and file.endswith(".c"):
-            # A worker crashed, or could not run it.
-            reason = report.longreprtext.partition("\n")[0]
-            self.run.keep(TestResult(Path(file).stem, name, "failed", reason))
-        junit = self.config.stash.get(xml_key, None)
-        if junit is not None and self.run.results and report.when == "teardown":
-            with self.run.saving(Path(junit.logfile)):
-                write_junit(junit)
-
-
-def write_junit(junit: LogXML) -> None:
-    """Write what there is so far. OSError if that fails; then it is as before."""
-    final = junit.logfile
-    junit.logfile = f"{final}.part"
-    try:
-        junit.pytest_sessionfinish()
-        Path(junit.logfile).replace(final)
-    except OSError:
-        Path(junit.logfile).unlink(missing_ok=True)
-        raise
-    finally:
-        junit.logfile = final
 
 
 @pytest.hookimpl(wrapper=True)
@@ -224,21 +189,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         error = HarnessError(f"cannot end the guest: {reason!r}", hint=hint)
         run.error = run.error or error
     tell(session.config, run.told())
-    junit = session.config.stash.get(xml_key, None)
-    if junit and not run.logs.path.exists() and junit.logfile == _junit(run):
-        # Nothing was tested, so nothing is left behind or mentioned. The plugin is
-        # called once more in this hook.
-        junit.logfile = os.devnull
-        _close(junit, session.config)
-    elif junit and run.results:
-        # pytest itself would end with a traceback if it cannot be written.
-        with run.saving(Path(junit.logfile)):
-            write_junit(junit)
-        _close(junit, session.config)
-    if run.results and (name := os.environ.get("GITHUB_STEP_SUMMARY")):
-        words = ["./run_tests.py", *map(str, session.config.invocation_params.args)]
-        with run.saving(Path(name)):
-            write_page(Path(name), page(shlex.join(words), run.results, run.summary()))
+    if results := session.config.stash.get(_RESULTS, None):
+        stopped = f"stopped after {session.testsfailed} failures" * enough
+        results.finish(stopped or "interrupted" * (interrupted and run.error is None))
     if run.error is not None:
         session.exitstatus = run.error.exit_status
     elif (
@@ -247,12 +200,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         and all(result.outcome == "skipped" for result in run.results)
     ):
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
-
-
-def _close(junit: LogXML, config: pytest.Config) -> None:
-    """It is written, and its part of the terminal's summary is ours."""
-    del config.stash[xml_key]
-    config.pluginmanager.unregister(junit)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -277,10 +224,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def run_of(config: pytest.Config) -> Run:
     """The run that belongs to pytest's configuration."""
     return config.stash[_RUN]
-
-
-def _junit(run: Run) -> str:
-    return str(run.logs.path / "junit.xml")
 
 
 @contextmanager

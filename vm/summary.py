@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from vm.build import Image
-from vm.logs import RunLogs
+from vm.logs import REPORT, RunLogs
 from vm.machine import Machine
 from vm.options import Options
 from vm.results import TestResult
@@ -54,6 +54,8 @@ def summary(
         files = sorted(path.name for path in logs.path.iterdir())
         names = f": {', '.join(files)}" if image is not None else ""
         lines.append(f"logs:    {logs.path}{names}")
+        if REPORT in files:
+            lines.append(f"report:  {logs.path / REPORT}")
     return lines
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vm.errors import HarnessError
 from vm.github import error_commands, page
+from vm.report import Outcome
 from vm.results import TestResult
 from vm.tests.project import Project
 
@@ -36,14 +38,33 @@ def test_nothing_to_annotate() -> None:
 def test_page() -> None:
     results = [failed("why", name=f"f.hash.{number}") for number in range(22)]
     results.append(TestResult("update", "f.hash.ok", "passed", ""))
-    lines = page("./run_tests.py -x", results, ["kernel: 7.3"]).splitlines()
-    assert lines[0] == "## ./run_tests.py -x"
+    summary = ["kernel:  7.3"]
+    run = Outcome("./run_tests.py -x", results, None, "", 0, {}, summary)
+    lines = page(run).splitlines()
+    assert lines[0] == "## ❌ 22 of 23 tests failed"
+    assert "    ./run_tests.py -x" in lines
     for row in ("| veto | 0 | 22 | 0 | 0 |", "| update | 1 | 0 | 0 | 0 |"):
         assert row in lines
     assert "| all | 1 | 22 | 0 | 0 |" in lines
     assert lines.count("    why") == 20
     assert "and 2 more" in lines
-    assert "    kernel: 7.3" in lines
+    assert "    kernel:  7.3" in lines
+
+
+def test_page_of_a_run_without_results() -> None:
+    error = HarnessError("no ``` compiler", hint="find one")
+    lines = page(Outcome("words", [], error, "", 0, {}, [])).splitlines()
+    assert lines[0] == "## ❌ error"
+    assert lines[4] == "### error"
+    assert lines[6:8] == ["    error: no ``` compiler", "    next:    find one"]
+    assert "| program" not in "".join(lines)
+
+
+def test_page_that_GitHub_takes() -> None:
+    results = [failed("x" * 100_000, name=f"f.{n}") for n in range(30)]
+    text = page(Outcome("words", results, None, "", 0, {}, []))
+    assert len(text) < 128 << 10
+    assert text.count("bytes are left out") == 20
 
 
 def test_run_on_github(project: Project, tmp_path: Path) -> None:
@@ -57,7 +78,7 @@ def test_run_on_github(project: Project, tmp_path: Path) -> None:
     assert process.returncode == 1
     assert output.count("\n::error ") == 1
     text = file.read_text()
-    assert text.startswith("before\n## ./run_tests.py ")
+    assert text.startswith("before\n## ❌ 1 of 3 tests failed\n")
     assert "\n| all | 2 | 1 | 0 | 0 |\n" in text
     # A page that cannot be written is no reason to lose the results.
     process = project.start(environment=there | {"GITHUB_STEP_SUMMARY": "/no/such"})

@@ -76,6 +76,9 @@ def test_guest_that_does_not_boot(spread: Project) -> None:
     assert ended.output.count("guest lost: panic during boot: ") == 1
     assert not re.search(r"\d passed", ended.output)
     assert spread.asked.count("power off") == 0
+    assert any(
+        line.startswith("# not run: panic during boot: ") for line in spread.ktap
+    )
 
 
 def test_kernel_that_does_not_build(spread: Project) -> None:

@@ -1,0 +1,108 @@
+"""What a run leaves: KTAP and JUnit files as its tests end, and pages at its end."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from _pytest.junitxml import LogXML, xml_key
+
+from vm.github import page, write_page
+from vm.logs import REPORT
+from vm.report import Outcome, write_report
+from vm.results import TestResult
+from vm.run import Run
+
+
+class Results:
+    """The plugin that keeps each result as soon as it is there, a worker's as well."""
+
+    def __init__(self, config: pytest.Config, run: Run) -> None:
+        self.config = config
+        self.run = run
+        self.others = 0  # failed tests that are not C tests
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep it in the run's files."""
+        file, _, name = report.nodeid.partition("::")
+        if result := getattr(report, "selftest", None):
+            self.run.keep(TestResult(**result))
+        elif report.failed and file.endswith(".c"):
+            # A worker crashed, or could not run it; pytest-xdist puts a line before.
+            lines = report.longreprtext.splitlines()
+            reason = next(line for line in lines if not line.startswith("[gw"))
+            self.run.keep(TestResult(Path(file).stem, name, "failed", reason))
+        elif report.failed:
+            self.others += 1
+        junit = self.config.stash.get(xml_key, None)
+        if junit is not None and self.run.results and report.when == "teardown":
+            with self.run.saving(Path(junit.logfile)):
+                write_junit(junit)
+
+    def finish(self, ended: str) -> None:
+        """The run is closed: write the last of its files; see Outcome for `ended`."""
+        junit = self.config.stash.get(xml_key, None)
+        if junit and not self.run.logs.path.exists() and self._is_ours(junit):
+            # Nothing was tested, so nothing is left behind or mentioned. The plugin is
+            # called once more in this hook.
+            junit.logfile = os.devnull
+            self._close(junit)
+        elif junit and self.run.results:
+            # pytest itself would end with a traceback if it cannot be written.
+            with self.run.saving(Path(junit.logfile)):
+                write_junit(junit)
+            self._close(junit)
+        self.write_pages(ended)
+
+    def write_pages(self, ended: str = "") -> None:
+        """Write report.html, and GitHub's page, if there is something to say."""
+        run = self.run
+        if not run.results and run.error is None:
+            return
+        outcome = Outcome(
+            shlex.join(["./run_tests.py", *sys.argv[1:]]),
+            run.results,
+            run.error,
+            ended,
+            self.others,
+            run.stages,
+            run.summary(),
+        )
+        if run.logs.path.exists():
+            with run.saving(run.logs.path / REPORT):
+                image = run.prepared.image if run.prepared else None
+                write_report(run.logs.path, outcome, image)
+        if name := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with run.saving(Path(name)):
+                write_page(Path(name), page(outcome))
+
+    def _is_ours(self, junit: LogXML) -> bool:
+        return bool(junit.logfile == junit_of(self.run))
+
+    def _close(self, junit: LogXML) -> None:
+        """It is written, and its part of the terminal's summary is ours."""
+        del self.config.stash[xml_key]
+        self.config.pluginmanager.unregister(junit)
+
+
+def junit_of(run: Run) -> str:
+    """The JUnit file of a run for which the user named no other."""
+    return str(run.logs.path / "junit.xml")
+
+
+def write_junit(junit: LogXML) -> None:
+    """Write what there is so far. OSError if that fails; then it is as before."""
+    final = junit.logfile
+    junit.logfile = f"{final}.part"
+    try:
+        junit.pytest_sessionfinish()
+        Path(junit.logfile).replace(final)
+    except OSError:
+        Path(junit.logfile).unlink(missing_ok=True)
+        raise
+    finally:
+        junit.logfile = final
