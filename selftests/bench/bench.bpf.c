@@ -94,7 +94,7 @@ int on_fentry_multi(__u64 *ctx)
 	__u64 map, key;
 
 	if (!bpf_get_func_arg(ctx, 0, &map) && !bpf_get_func_arg(ctx, 1, &key))
-		count(bpf_core_cast(map, struct bpf_map)->id, (void *)key);
+		count(bpf_core_cast((void *)map, struct bpf_map)->id, (void *)key);
 	return 0;
 }
 
