@@ -74,8 +74,7 @@ class Results:
         )
         if run.logs.path.exists():
             with run.saving(run.logs.path / REPORT):
-                image = run.prepared.image if run.prepared else None
-                write_report(run.logs.path, outcome, image)
+                write_report(run.logs.path, outcome)
         if name := os.environ.get("GITHUB_STEP_SUMMARY"):
             with run.saving(Path(name)):
                 write_page(Path(name), page(outcome))

@@ -17,10 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from vm.build import Image
 from vm.cache import write_whole
 from vm.errors import HarnessError
-from vm.kconfig import options_of
 from vm.logs import REPORT
 from vm.results import OUTCOMES, TestResult
 from vm.splats import scan
@@ -34,6 +32,7 @@ _FAILURE = 64 << 10
 _OUTPUT = 8 << 10
 _ALL = 4 << 20
 _SLOWEST = 10
+_FACTS = ("source", "kernel", "tools")  # of the summary
 # Control characters are not allowed in HTML, and would be invisible.
 _CONTROL = {code: 0x2400 + code for code in range(32) if code not in (9, 10)}
 _ESCAPES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]|\r(?=\n)")
@@ -61,7 +60,7 @@ class Outcome:
         """What was tested, and on what: the first lines of the summary."""
         pairs = (line.partition(":") for line in self.summary)
         facts = {name: fact.strip() for name, _, fact in pairs}
-        return {name: facts[name] for name in ("source", "kernel") if name in facts}
+        return {name: facts[name] for name in _FACTS if name in facts}
 
     @property
     def failed(self) -> list[TestResult]:
@@ -155,7 +154,7 @@ class Program:
     seconds: float
 
 
-def write_report(folder: Path, run: Outcome, image: Image | None) -> None:
+def write_report(folder: Path, run: Outcome) -> None:
     """Write the page of a run to its folder of logs. OSError if that fails."""
     # Here, because most runs of the harness's own tests write no page.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -190,7 +189,7 @@ def write_report(folder: Path, run: Outcome, image: Image | None) -> None:
         plots=plots,
         consoles=consoles,
         files=files,
-        machine=machine(image),
+        machine=_machine(),
     )
     write_whole(folder / REPORT, text)
 
@@ -225,23 +224,17 @@ def _programs(
     ]
 
 
-def machine(image: Image | None) -> dict[str, str]:
-    """What this machine is, and what built the kernel."""
+def _machine() -> dict[str, str]:
+    """What this machine is."""
     cpu = re.search(r"^model name\s*: (.*)$", _read("/proc/cpuinfo"), re.MULTILINE)
     memory = re.search(r"^MemTotal: +(\d+) kB$", _read("/proc/meminfo"), re.MULTILINE)
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "?")
-    facts = {
+    return {
         "CPU": f"{cpu[1] if cpu else '?'}, {len(os.sched_getaffinity(0))} CPUs",
         "memory": f"{int(memory[1]) / (1 << 20):.1f} GiB" if memory else "?",
         "system": f"{system}, Linux {platform.release()}",
         "Python": platform.python_version(),
     }
-    if image is not None:
-        options = options_of(image.build / ".config")
-        facts["compiler"] = options.get("CONFIG_CC_VERSION_TEXT", "?").strip('"')
-        pahole = options.get("CONFIG_PAHOLE_VERSION", "?")
-        facts["pahole"] = f"{pahole[:1]}.{pahole[1:]}"
-    return facts
 
 
 def _read(name: str) -> str:
