@@ -27,7 +27,7 @@ from vm.results import variants_table
 from vm.run import Run
 from vm.stress import stress_table
 from vm.terminal import Terminal
-from vm.workers import share_of, tell
+from vm.workers import Workers, guests_that_fit, share_of, tell
 
 STRESS = ROOT / "selftests" / "stress"
 _RUN = pytest.StashKey[Run]()
@@ -112,7 +112,12 @@ def _spread(config: pytest.Config, run: Run, results: Results) -> None:
         chosen = len(os.sched_getaffinity(0)) + 1 if chosen is None else chosen
     else:
         try:
-            chosen = run.spread(chosen)
+            prepared = run.prepared or run.prepare(run.options.upto)
+            if chosen is None:
+                chosen = guests_that_fit(run.options, run.accel())
+            if chosen > 1:
+                run.workers = Workers(run.logs.folder(), prepared, run.accel())
+                run.logs.keep()
         except HarnessError as error:
             run.error = error
             run.close()

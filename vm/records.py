@@ -13,8 +13,9 @@ from _pytest.junitxml import LogXML, xml_key
 from vm.github import page, write_page
 from vm.logs import REPORT
 from vm.report import Outcome, write_report
-from vm.results import TestResult
+from vm.results import TestResult, write_ktap
 from vm.run import Run
+from vm.timeline import draw, read
 
 
 class Results:
@@ -30,18 +31,25 @@ class Results:
         """Keep it in the run's files."""
         file, _, name = report.nodeid.partition("::")
         if result := getattr(report, "selftest", None):
-            self.run.keep(TestResult(**result))
+            self._keep(TestResult(**result))
         elif report.failed and file.endswith(".c"):
             # A worker crashed, or could not run it; pytest-xdist puts a line before.
             lines = report.longreprtext.splitlines()
             reason = next(line for line in lines if not line.startswith("[gw"))
-            self.run.keep(TestResult(Path(file).stem, name, "failed", reason))
+            self._keep(TestResult(Path(file).stem, name, "failed", reason))
         elif report.failed:
             self.others += 1
         junit = self.config.stash.get(xml_key, None)
         if junit is not None and self.run.results and report.when == "teardown":
             with self.run.saving(Path(junit.logfile)):
                 write_junit(junit)
+
+    def _keep(self, result: TestResult) -> None:
+        """From now on the result cannot be lost."""
+        self.run.results.append(result)
+        ktap = self.run.logs.folder() / "results.ktap"
+        with self.run.saving(ktap):
+            write_ktap(ktap, self.run.results)
 
     def finish(self, ended: str) -> None:
         """The run is closed: write the last of its files; see Outcome for `ended`."""
@@ -56,6 +64,7 @@ class Results:
             with self.run.saving(Path(junit.logfile)):
                 write_junit(junit)
             self._close(junit)
+        self._draw_timelines()
         self.write_pages(ended)
 
     def write_pages(self, ended: str = "") -> None:
@@ -78,6 +87,13 @@ class Results:
         if name := os.environ.get("GITHUB_STEP_SUMMARY"):
             with run.saving(Path(name)):
                 write_page(Path(name), page(outcome))
+
+    def _draw_timelines(self) -> None:
+        for result in self.run.results:
+            if timeline := read(result.output):
+                name = f"{result.program}.{result.name}"
+                with self.run.saving(self.run.logs.path / name):
+                    draw(timeline, self.run.logs.path, name)
 
     def _is_ours(self, junit: LogXML) -> bool:
         return bool(junit.logfile == junit_of(self.run))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from vm.boot import boot, machine_of
 from vm.cache import cache_folder, locked
 from vm.decode import decoded
-from vm.errors import GuestError, HarnessError, UsageError
+from vm.errors import GuestError, HarnessError
 from vm.expected import (
     as_expected,
     load_needs,
@@ -21,18 +21,17 @@ from vm.expected import (
 from vm.guest import Guest
 from vm.kvm import choose_accel
 from vm.logs import RunLogs, WorkersLogs, short_path
-from vm.machine import Accel, Machine, free_gdb_port, qemu_version
+from vm.machine import Accel
 from vm.options import Options
 from vm.ports import SOCKETS
 from vm.prepare import ROOT, Prepared, prepare
-from vm.results import TestResult, judge, write_ktap
+from vm.results import TestResult, judge
 from vm.series import series
 from vm.splats import Splat
 from vm.stopwatch import Stage
 from vm.summary import describe, skipped, summary
 from vm.terminal import Terminal
-from vm.timeline import draw, read
-from vm.workers import Share, Told, Workers, guests_that_fit
+from vm.workers import Share, Told, Workers
 
 TEST_TIMEOUT = 300.0  # seconds; tests set their own, by default of 30
 SPOILT_GUESTS = 10  # after which a run gives up
@@ -108,53 +107,17 @@ class Run:
             )
         return self._accel
 
-    def spread(self, guests: int | None) -> int:
-        """Prepare the tests for that many guests, or as many as fit; how many.
-
-        Each is a worker's. Raises HarnessError.
-        """
-        prepared = self.prepared or self.prepare(self.options.upto)
-        if guests is None:
-            guests = guests_that_fit(self.options, self.accel())
-        if guests > 1:
-            self.workers = Workers(self.logs.folder(), prepared, self.accel())
-            self.logs.keep()
-        return guests
-
     def boot(self) -> Guest:
         """The guest, booted by the first call. Raises HarnessError."""
         if self._guest is not None:
             return self._guest
-        image = (self.prepared or self.prepare(self.options.upto)).image
-        options = self.options
-        if options.cpus > image.max_cpus:
-            raise UsageError(
-                f"the kernel is built for {image.max_cpus} CPUs, not {options.cpus}",
-                hint="add CONFIG_NR_CPUS=… with --kconfig, or give fewer --cpus",
-            )
-        machine = Machine(
-            *(self.accel(), options.cpus, options.memory),
-            # Without it, KASAN reports once per boot.
-            append=(*["kasan_multi_shot"] * options.debug_kernel, *options.append),
-            qemu_opts=options.qemu_opts,
-            gdb=free_gdb_port() if options.gdb else None,
-            qemu=qemu_version(self.logs.log("build")),
-        )
+        prepared = self.prepared or self.prepare(self.options.upto)
+        machine = machine_of(prepared.image, self.accel(), self.options, self.logs)
         self.logs.keep()
-        self.terminal.say(f"booting {image.release} under {machine.accel.name}")
-        if machine.gdb is not None:
-            target = f"target remote 127.0.0.1:{machine.gdb}"
-            command = shlex.join(["gdb", "-ex", target, str(image.vmlinux)])
-            self.terminal.say(f"waiting for a debugger: {command}")
         name = self.console
         self._sockets += [self.logs.folder() / f"{name}.{s}" for s in SOCKETS]
-        guest = Guest(
-            *(machine, image.bzimage, self.logs.log(name)),
-            shares=[self.prepared.programs.folder] if self.prepared else (),
-            sockets=f"{short_path(self.logs.folder(), self._stack)}/{name}",
-            vmlinux=image.vmlinux,
-        )
-        guest.__enter__()
+        sockets = f"{short_path(self.logs.folder(), self._stack)}/{name}"
+        guest = boot(machine, prepared, self.logs.log(name), sockets)
         self._guest = guest
         if guest.splats:
             raise GuestError(
@@ -200,13 +163,6 @@ class Run:
             needed = patches_needed(needs, series(folder), program, name)
             result = as_expected(result, needed, self.options.upto)
         return result
-
-    def keep(self, result: TestResult) -> None:
-        """From now on the result cannot be lost."""
-        self.results.append(result)
-        ktap = self.logs.folder() / "results.ktap"
-        with self.saving(ktap):
-            write_ktap(ktap, self.results)
 
     @contextmanager
     def saving(self, file: Path) -> Iterator[None]:
@@ -308,7 +264,7 @@ class Run:
         self.spoilt += 1
 
     def close(self, *, orderly: bool = True) -> None:
-        """End the guest, by powering it off if `orderly`; write the results."""
+        """End the guest, by powering it off if `orderly`."""
         guest, self._guest = self._guest, None
         try:
             if guest is not None:
@@ -332,11 +288,6 @@ class Run:
             self.kernel = told.kernel or self.kernel
             for stage, seconds in told.stages.items():
                 self.stages.setdefault(stage, Stage()).wall += seconds
-        for result in self.results:
-            if timeline := read(result.output):
-                name = f"{result.program}.{result.name}"
-                with self.saving(self.logs.path / name):
-                    draw(timeline, self.logs.folder(), name)
         self.logs.close(failed=self.error is not None)
 
     @contextmanager
