@@ -1,29 +1,24 @@
 """A guest under virtme-ng: boot it, run commands in it, leave nothing behind.
 
-The console is only watched. Commands and results go over a virtio-serial port
-to agent.py in the guest. QEMU connects that port to an abstract Unix socket of
-ours: it leaves no file, no path is too long for it, and when the harness is
-gone the agent sees the end of its input and powers off.
+The console is only watched. Commands and results go over a channel to agent.py in the
+guest.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 import select
 import shlex
 import socket
-import struct
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from vm.agent import COPY
+from vm.channel import Channel, Result, output_of, request
 from vm.console import Console
 from vm.errors import GuestError
 from vm.hung import state_of
@@ -44,20 +39,6 @@ CONSOLE_DEADLINE = 20.0  # seconds that the console may be behind
 POWER_OFF_DEADLINE = 20.0  # seconds
 _COPY_TIMEOUT = 600.0  # seconds
 _TRACE_GRACE = 3.0  # seconds for the rest of a trace after its headline
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a command in the guest did.
-
-    `status` is its exit status, 128+n after signal n; `output` is stdout and
-    stderr as they came; `seconds` were measured in the guest.
-    """
-
-    status: int
-    output: str
-    seconds: float
-    timed_out: bool
 
 
 class Guest:
@@ -91,18 +72,15 @@ class Guest:
         self._log = log
         self._timeouts = machine.gdb is None
         self._boot_deadline = boot_deadline
-        # Only whoever knows the name can connect, and _accept() checks who did.
-        self._name = f"{PORT}.{os.getpid()}.{secrets.token_hex(8)}"
+        self._channel = Channel()
         # The Python below the virtual environment: fewer files to search.
         words = [str(Path(sys.executable).resolve()), "-I", "-S", str(AGENT)]
         words += [PORT, str(OUTPUT_LIMIT), *([SHELL_PORT] if sockets else [])]
-        ports = qemu_options(self._name, sockets)
+        ports = qemu_options(self._channel.name, sockets)
         machine = replace(machine, qemu_opts=(*ports, *machine.qemu_opts))
         self.command = machine.vng_command(
             bzimage, shares=shares, script=f"exec {shlex.join(words)}"
         )
-        self._channel: socket.socket | None = None
-        self._received = b""
         self._requests = 0
         self._before = 0  # how many splats were there before the command
         self._reports = 0  # and how many reports, allowed ones included
@@ -121,7 +99,7 @@ class Guest:
     @property
     def alive(self) -> bool:
         """Whether it can still be talked to, for all that is known."""
-        return self._channel is not None
+        return self._channel.socket is not None
 
     @property
     def worst(self) -> Splat | None:
@@ -151,8 +129,8 @@ class Guest:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if self._channel is not None and kind is None:
-                self._power_off(self._channel)
+            if self.alive and kind is None:
+                self._power_off()
         finally:
             self._end()
 
@@ -160,18 +138,15 @@ class Guest:
         """Run a command in the guest; after `timeout` seconds it is ended there."""
         command = shlex.join(argv)
         doing = f"during `{command}`"
-        if self._channel is None:
+        if not self.alive:
             raise self._lost(f"the guest was gone before `{command}`")
         self._requests += 1
         self._before = len(self.splats)
         self._reports = self.console.scan.reports
         self._given_up = float("inf")
         timeout = timeout * self._slowness if self._timeouts else float("inf")
-        words = " ".join("x" + os.fsencode(word).hex() for word in argv)
-        request = f"{self._requests} {timeout:.3f} {words}\n"
         deadline = time.monotonic() + timeout + ANSWER_MARGIN * self._slowness
-        with contextlib.suppress(OSError):  # the missing answer tells more
-            self._channel.sendall(request.encode())
+        self._channel.send(request(self._requests, timeout, argv))
         header = self._receive_answer(deadline, doing)
         if header[:2] == ["stuck", str(self._requests)]:
             what = f"unkillable: process {header[2]} does not end {doing}"
@@ -179,16 +154,9 @@ class Guest:
         if header[:2] != ["done", str(self._requests)] or len(header) != 8:
             raise self._lost(f"the agent answered {header!r} {doing}")
         status, timed_out, milliseconds, taint, sent, total = map(int, header[2:])
-        raw = self._receive(sent, deadline, doing)
-        output = raw.decode(errors="replace")
+        output = output_of(self._receive(sent, deadline, doing), total)
         self._wait_for_mark(f"end {self._requests}", doing)
         self._check_taint(taint)
-        if total > sent:
-            half = sent // 2
-            gap = f"\n[{total - sent} bytes of output are left out]\n"
-            output = gap.join(
-                text.decode(errors="replace") for text in (raw[:half], raw[half:])
-            )
         return Result(status, output, milliseconds / 1000, bool(timed_out))
 
     def copy(self, files: Sequence[Path]) -> None:
@@ -226,15 +194,13 @@ class Guest:
         return time.monotonic() + seconds
 
     def _boot(self, deadline: float) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            listener.bind(f"\0{self._name}")
-            listener.listen(1)
+        with self._channel.listen() as listener:
             self._log.command(self.command)
             temporary = {"TMPDIR": str(self.console.log.parent.absolute())}
             self.console.start(self.command, environment() | temporary)
-            while self._channel is None:
+            while not self.alive:
                 self._wait(listener, deadline, "during boot")
-                self._accept(listener)
+                self._channel.accept(listener, self.console.started)
         ready = self._receive_line(deadline, "during boot").split()
         if len(ready) != 4 or ready[0] != "ready":
             raise self._lost(f"the agent said {ready!r} instead of being ready")
@@ -247,15 +213,6 @@ class Guest:
         if self.console.scan.reports == self._reports:
             self.console.scan.tainted(self._taint, taint)
         self._taint = taint
-
-    def _accept(self, listener: socket.socket) -> None:
-        """Take the connection if it comes from a process of this guest's session."""
-        channel, _ = listener.accept()
-        peer = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        if self.console.started(struct.unpack("3i", peer)[0]):
-            self._channel = channel
-        else:
-            channel.close()
 
     def _wait(self, readable: socket.socket, deadline: float, doing: str) -> None:
         """Wait until there is something to read, or raise what became of the guest."""
@@ -271,20 +228,15 @@ class Guest:
                 raise self._lost_hanging(doing)
 
     def _receive_some(self, deadline: float, doing: str) -> None:
-        assert self._channel is not None
-        self._wait(self._channel, deadline, doing)
-        data = b""
-        with contextlib.suppress(ConnectionError):
-            data = self._channel.recv(1 << 16)
-        if not data:
+        assert self._channel.socket is not None
+        self._wait(self._channel.socket, deadline, doing)
+        if not self._channel.receive():
             raise self.lost(doing)
-        self._received += data
 
     def _receive_line(self, deadline: float, doing: str) -> str:
-        while b"\n" not in self._received:
+        while (line := self._channel.line()) is None:
             self._receive_some(deadline, doing)
-        line, _, self._received = self._received.partition(b"\n")
-        return line.decode(errors="replace")
+        return line
 
     def _receive_answer(self, deadline: float, doing: str) -> list[str]:
         """The words of the next line that is not just a sign of life."""
@@ -294,14 +246,12 @@ class Guest:
                 return line.split()
 
     def _receive(self, count: int, deadline: float, doing: str) -> bytes:
-        while len(self._received) < count:
+        while (data := self._channel.take(count)) is None:
             self._receive_some(deadline, doing)
-        data, self._received = self._received[:count], self._received[count:]
         return data
 
-    def _power_off(self, channel: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            channel.sendall(b"poweroff\n")
+    def _power_off(self) -> None:
+        self._channel.send("poweroff")
         if not self.console.closed(POWER_OFF_DEADLINE * self._slowness):
             raise self._lost_hanging("at power-off")
         if self._dead:
@@ -338,9 +288,7 @@ class Guest:
 
     def _end(self) -> None:
         """Leave nothing: channel, processes, terminal. May be called again."""
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        self._channel.close()
         self.console.end()
         # virtme-run leaves these in TMPDIR if a signal ended it.
         for file in self.console.log.parent.glob("virtme_ret*"):

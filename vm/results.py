@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from vm.cache import write_whole
-from vm.guest import Result
+from vm.channel import Result
 from vm.ktap import parse
 from vm.splats import Splat
 

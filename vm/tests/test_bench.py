@@ -13,8 +13,9 @@ import pytest
 from rich.console import Console
 
 from vm import bench
+from vm.channel import Result
 from vm.figures import BenchError, Figure, Results, Row, load
-from vm.guest import Guest, Result
+from vm.guest import Guest
 from vm.machine import Machine
 from vm.terminal import Log
 from vm.tests.project import BASE, Ended, Project

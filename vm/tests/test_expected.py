@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vm.channel import Result
 from vm.errors import HarnessError
 from vm.expected import (
     as_expected,
@@ -16,7 +17,6 @@ from vm.expected import (
     patches_needed,
     why_skipped,
 )
-from vm.guest import Result
 from vm.results import TestResult, judge
 from vm.series import series
 from vm.tests.project import BASE, ROOT, Project

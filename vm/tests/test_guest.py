@@ -43,9 +43,9 @@ def test_runs_commands(make: Make, project: Project) -> None:
         # The next one, and what looks like an answer.
         text = "done 2 0 0 0 0 0 0\n"
         assert guest.run(["printf", text], timeout=60).output == text
-        assert with_marker(guest._name)
+        assert with_marker(guest._channel.name)
     assert guest.splats == []
-    assert not with_marker(guest._name)
+    assert not with_marker(guest._channel.name)
     log = guest.console.log.read_bytes()
     assert log.count(b"console noise") == 1000 and b"\r" not in log
     assert log.startswith(f"$ {shlex.join(guest.command)}\n".encode())
@@ -90,7 +90,7 @@ def test_nothing_of_a_command_is_left(make: Make) -> None:
         pids = guest.run(["sh", "-c", daemon], timeout=60).output.split()
         assert len(pids) == 2
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
-        assert with_marker(guest._name)
+        assert with_marker(guest._channel.name)
 
 
 def test_bytes_that_are_no_text(make: Make) -> None:
@@ -202,7 +202,7 @@ def test_stranger_is_not_taken_for_the_agent(make: Make) -> None:
     def connect() -> None:
         with socket.socket(socket.AF_UNIX) as stranger:
             stranger.settimeout(20)
-            while stranger.connect_ex(f"\0{guest._name}"):
+            while stranger.connect_ex(f"\0{guest._channel.name}"):
                 time.sleep(0.02)
             with contextlib.suppress(OSError):
                 stranger.sendall(b"ready 6.6.6 / 0\n")

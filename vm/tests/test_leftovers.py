@@ -23,13 +23,13 @@ def test_interrupted_boot(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     guest = make("hangs at boot")
 
     def interrupt(*_: object) -> bool:
-        wait_for(lambda: bool(with_marker(guest._name)), 60)
+        wait_for(lambda: bool(with_marker(guest._channel.name)), 60)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(guest, "_wait", interrupt)
     with pytest.raises(KeyboardInterrupt), guest:
         pass
-    assert not with_marker(guest._name)
+    assert not with_marker(guest._channel.name)
 
 
 @pytest.mark.parametrize("how", ["stays", "has children", "ignores SIGTERM"])

@@ -25,7 +25,7 @@ def test_lost_at_boot(make: Make, how: str, expected: str) -> None:
     with pytest.raises(GuestError, match=expected) as error, guest:
         pass
     assert time.monotonic() - begin < module.BOOT_DEADLINE / 2
-    assert not with_marker(guest._name)
+    assert not with_marker(guest._channel.name)
     assert error.value.command == guest.command
     assert "Linux version" in error.value.detail
     assert str(guest.console.log) in error.value.hint
@@ -46,7 +46,7 @@ TRACE = "echo 'Kernel panic - not syncing: Fatal exception' >$CONSOLE; kill -9 $
 def test_lost_in_a_command(make: Make, script: str, expected: str) -> None:
     with pytest.raises(GuestError, match=expected) as error, make(soon=True) as guest:
         guest.run(["sh", "-c", script], timeout=0.5)
-    assert not with_marker(guest._name)
+    assert not with_marker(guest._channel.name)
     if TRACE in script:
         assert "not syncing: Fatal exception" in error.value.detail
     with pytest.raises(GuestError, match="gone before"):
@@ -59,7 +59,7 @@ def test_corrupt_answer(make: Make) -> None:
         make("garbage") as guest,
     ):
         guest.run(["true"], timeout=60)
-    assert not with_marker(guest._name)
+    assert not with_marker(guest._channel.name)
 
 
 def test_console_that_does_not_show_the_end(make: Make) -> None:
@@ -67,7 +67,7 @@ def test_console_that_does_not_show_the_end(make: Make) -> None:
     guest = make("no markers", soon=True)
     with pytest.raises(GuestError, match=r"the console did not show .* during boot"):
         guest.__enter__()
-    assert not with_marker(guest._name)
+    assert not with_marker(guest._channel.name)
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_console_that_does_not_show_the_end(make: Make) -> None:
 def test_lost_at_power_off(make: Make, how: str, expected: str) -> None:
     with pytest.raises(GuestError, match=expected), make(how, soon=True) as guest:
         guest.run(["true"], timeout=60)
-    assert not with_marker(guest._name)
+    assert not with_marker(guest._channel.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from vm.guest import Result
+from vm.channel import Result
 from vm.results import TestResult, judge, variants_table, write_ktap
 from vm.splats import Splat, scan
 
