@@ -35,6 +35,8 @@ _CALL = re.compile(rf"(?:call|jmp)q? .*<({_NAMES})>")
 _BODY = re.compile(rf"[0-9a-f]+ <({_NAMES})>:")
 # What ftrace patches: a call, or what objtool has made of it.
 _ENTRY = re.compile(r"callq? .*<__fentry__>|nopl +0x0\(%rax,%rax,1\)")
+# That of binutils 2.40 does not see what clang has inlined.
+_ADDR2LINE = "llvm-addr2line"
 # The wrappers that every call goes through are inlined from here.
 _HEADER = "/map_trace.h"
 
@@ -139,7 +141,7 @@ def _calls(vmlinux: Path, code: Code, log: Log) -> dict[int, Call]:
     if not found:
         return {}
     addresses = [f"{at:x}" for at in found]
-    lines = output_of(["addr2line", "-aif", "-e", vmlinux, *addresses], log)
+    lines = output_of([_ADDR2LINE, "-aif", "-e", vmlinux, *addresses], log)
     calls: dict[int, Call] = {}
     address = 0
     # An address, then function and place of each function that is inlined into the

@@ -26,7 +26,11 @@ def decoded(trace: Sequence[str], image: Image, log: Log) -> list[str]:
         file.seek(0)
         try:
             return output_of(
-                ["bash", image.tree.path / SCRIPT, image.vmlinux], log, stdin=file
+                ["bash", image.tree.path / SCRIPT, image.vmlinux],
+                log,
+                # It reads what gcc and clang write; the binutils may be too old.
+                env={"LLVM": "1"},
+                stdin=file,
             )
         except HarnessError as error:
             return [*trace, f"(not decoded: {error.what})"]

@@ -34,7 +34,6 @@ HARNESS = (
 
 # To fetch, build and boot a kernel, and to build the selftests.
 KERNEL = (
-    Tool("addr2line", "binutils"),
     Tool("ar", "binutils"),
     Tool("bc", "bc"),
     Tool("bison", "bison"),
@@ -42,6 +41,7 @@ KERNEL = (
     Tool("flex", "flex"),
     Tool("gcc", "gcc"),
     Tool("ip", "iproute2"),
+    Tool("llvm-addr2line", "llvm"),
     Tool("llvm-strip", "llvm"),
     Tool("lz4", "lz4"),
     Tool("make", "make"),

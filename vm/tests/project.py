@@ -41,7 +41,7 @@ TOOLS = {
     "gdb": "echo reading; echo 'Thread 1 (CPU#0 [running])'; echo \"#0 0x1 in $*\"",
     "qemu-system-x86_64": "echo QEMU emulator version 7.2.22",
 }
-DECODE = "#!/bin/sh\nsed s,map+0x1/0x2,map.c:1,\n"
+DECODE = "#!/bin/sh\nsed s,map+0x1/0x2,map.c:$LLVM,\n"
 MERGE = '#!/bin/sh\nshift 3\nconfig=$1\nshift\ncat "$@" >> "$config"\n'
 
 

@@ -1,4 +1,4 @@
-"""audit.py, on what objdump, addr2line and bpftool print about a real kernel."""
+"""audit.py, on what objdump, llvm-addr2line and bpftool print about a real kernel."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Binutils:
         self._folder, self._log = folder, log
         self.bpftool = folder / "bpftool"
         self.says("objdump", CODE)
-        self.says("addr2line", PLACES)
+        self.says("llvm-addr2line", PLACES)
         self.says("bpftool", BTF)
 
     def says(self, name: str, text: str, status: int = 0) -> None:
@@ -110,7 +110,7 @@ def test_miscounted_call(binutils: Binutils, lines: int) -> None:
 
 def test_call_that_was_dropped(binutils: Binutils) -> None:
     binutils.says("objdump", CODE.replace("callq  ffffffff811a0010", "nop"))
-    binutils.says("addr2line", PLACES.partition("0xffffffff811a0210")[0])
+    binutils.says("llvm-addr2line", PLACES.partition("0xffffffff811a0210")[0])
     wrong = binutils.find()
     assert wrong == [f"__htab_map_delete_elem calls {DELETE} from 0 lines instead of 1"]
 
@@ -128,7 +128,7 @@ def test_result_that_is_ignored(binutils: Binutils) -> None:
 
 def test_copy_by_the_compiler(binutils: Binutils) -> None:
     """ThinLTO renames functions that it exports from their file."""
-    binutils.says("addr2line", PLACES.replace("_elem\n", "_elem.llvm.123\n"))
+    binutils.says("llvm-addr2line", PLACES.replace("_elem\n", "_elem.llvm.123\n"))
     assert binutils.find() == []
 
 
@@ -159,7 +159,7 @@ def test_entry_that_objtool_made_a_nop(binutils: Binutils) -> None:
     assert binutils.find() == []
 
 
-@pytest.mark.parametrize("program", ["objdump", "addr2line", "bpftool"])
+@pytest.mark.parametrize("program", ["objdump", "llvm-addr2line", "bpftool"])
 def test_program_that_fails(binutils: Binutils, program: str) -> None:
     """A check that cannot be made is no check passed."""
     binutils.says(program, "no such file", status=1)
