@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,17 +62,22 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with everything built once, to copy."""
-    project = make_project(tmp_path_factory.mktemp("template") / "project")
+    project = make_project(tmp_path_factory.getbasetemp() / "project")
     ended = project.run()
     assert ended.status == 0, ended.output
     shutil.rmtree(project.cache / "runs")
-    return project
+    return project.move(project.path.with_name("template"))
 
 
 @pytest.fixture
-def project(template: Project, tmp_path: Path) -> Project:
-    """A project of the test's own; see project.py."""
-    return template.copy(tmp_path / "project")
+def project(template: Project, tmp_path: Path) -> Iterator[Project]:
+    """A project of the test's own; see project.py.
+
+    It is where the template was made, so that the fork server knows its harness.
+    """
+    project = template.copy(template.path.with_name("project"))
+    yield project
+    project.move(tmp_path / "project")
 
 
 @pytest.fixture

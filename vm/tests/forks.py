@@ -2,9 +2,10 @@
 
     python -I forks.py CHANNEL
 
-The server imports pytest and all else that the harness needs, but not the harness: a
-project of the tests has its own copy. For each request on the socket CHANNEL, a
-supervisor starts the program in a child, and tells the child's PID and exit status.
+The server imports pytest and all else that the harness needs, and the harness of the
+first project whose run it is to start. A run of another project, or after an edit,
+imports its own. For each request on the socket CHANNEL, the server starts the program
+in a child, and tells the child's PID and exit status.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-ROOT = Path(__file__).resolve().parents[2]
 _NUMBER = struct.Struct("i")
 
 
@@ -135,15 +135,43 @@ def _server() -> socket.socket:
     return ours
 
 
-def _import_for_the_harness() -> None:
-    """Import what the harness and pytest do, and forget the harness."""
-    sys.path.insert(0, str(ROOT))
-    for name in ("vm.plugin", "pdb", "unittest", *_plugins()):
-        importlib.import_module(name)
-    sys.modules["vm.splats"].Scan()  # re keeps the patterns that it has compiled
+_harness: dict[Path, tuple[int, int]] = {}  # the files that are imported of one
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """What is different after an edit."""
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _import_harness(folder: Path) -> None:
+    """Import what the plugin of the harness in `folder` does.
+
+    pytest itself imports the plugin, and rewrites its assertions.
+    """
+    sys.path.insert(0, str(folder.parent))
+    importlib.import_module("vm.plugin")
+    del sys.modules["vm.plugin"], sys.modules["vm"].plugin
+    splats = sys.modules["vm.splats"]
+    splats.Scan()  # re keeps the patterns that it has compiled
+    splats.table.cache_clear()
+    splats._headline.cache_clear()
     sys.path.pop(0)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "vm"]:
-        del sys.modules[name]
+    files = [Path(str(sys.modules[name].__file__)) for name in _ours()]
+    _harness.update((file, _stamp(file)) for file in files)
+
+
+def _ours() -> list[str]:
+    """The imported modules of the harness."""
+    return [name for name in sys.modules if name.partition(".")[0] == "vm"]
+
+
+def _forget_another_harness(program: Path) -> None:
+    """Unless the program is of the project that was imported, and that is as it was."""
+    own = program.with_name("__init__.py") in _harness
+    if not own or any(_stamp(file) != stamp for file, stamp in _harness.items()):
+        for name in _ours():
+            del sys.modules[name]
 
 
 def _plugins() -> list[str]:
@@ -153,47 +181,64 @@ def _plugins() -> list[str]:
     return [f"_pytest.{name}" for name in default_plugins]
 
 
-def _supervise(fds: list[int]) -> None:
-    """Fork; return in the child, which has `fds` as its stdin, stdout and stderr."""
-    status = fds.pop()
-    pid = os.fork()
-    if not pid:
+def _fork(fds: list[int]) -> int:
+    """Fork; in the child, `fds` are stdin, stdout and stderr, and all it has."""
+    if pid := os.fork():
+        for fd in fds:
+            os.close(fd)
+    else:
         for to, fd in enumerate(fds):
             os.dup2(fd, to)
-        os.closerange(3, max(*fds, status) + 1)
-        return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for fd in fds:
-        os.close(fd)
-    os.write(status, _NUMBER.pack(pid))
-    ended = os.waitpid(pid, 0)[1]
-    os.write(status, _NUMBER.pack(os.waitstatus_to_exitcode(ended)))
-    os._exit(0)
+        os.closerange(3, 1 << 16)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return pid
+
+
+def serve(channel: socket.socket) -> bytes | None:
+    """Serve until the other end is closed; in a child, the request for it."""
+    running: dict[int, tuple[int, int]] = {}
+    while True:
+        ready = select.select([channel.fileno(), *running], [], [])[0]
+        for ended in set(ready) & running.keys():
+            pid, status = running.pop(ended)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            with contextlib.suppress(BrokenPipeError):
+                os.write(status, _NUMBER.pack(code))
+            os.close(status)
+            os.close(ended)
+        if channel.fileno() not in ready:
+            continue
+        data, fds, *_ = socket.recv_fds(channel, 1 << 20, 4)
+        if not data:
+            return None
+        folder = Path(json.loads(data)["argv"][0]).parent
+        if not _harness and (folder / "plugin.py").exists():
+            _import_harness(folder)
+            gc.freeze()
+        status = fds.pop()
+        pid = _fork(fds)
+        if not pid:
+            return data
+        os.write(status, _NUMBER.pack(pid))
+        running[os.pidfd_open(pid)] = pid, status
 
 
 def main(channel: socket.socket) -> None:
-    """Serve until the other end is closed."""
-    _import_for_the_harness()
+    """Serve; in a child, run the program, as if it had been started by itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("pdb", "unittest", *_plugins()):
+        importlib.import_module(name)
     gc.freeze()
-    while True:
-        data, fds, *_ = socket.recv_fds(channel, 1 << 20, 4)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        if not data:
-            return
-        if not os.fork():
-            break
-        for fd in fds:
-            os.close(fd)
-    # The program runs below, and ends as if it had been started by itself.
-    channel.close()
-    _supervise(fds)
+    data = serve(channel)
+    if data is None:
+        return
+    channel.detach()
     request = json.loads(data)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
     sys.argv[:] = request["argv"]
+    _forget_another_harness(Path(sys.argv[0]))
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

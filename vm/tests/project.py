@@ -66,6 +66,10 @@ class Project:
         shutil.copytree(self.path, path, symlinks=True, copy_function=_copy)
         return Project(path)
 
+    def move(self, path: Path) -> Project:
+        """Move it to another folder."""
+        return Project(self.path.rename(path))
+
     def archive(self) -> None:
         """Make linux-7.3.4 the kernel's source, where a download would put it."""
         archives = self.cache / "sources"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from vm.tests.forks import Forked
+from vm.tests.project import Project
 
 PROGRAM = """
 import atexit, os, signal, sys, threading
@@ -85,3 +86,13 @@ def test_timeout(tmp_path: Path) -> None:
         process.communicate(timeout=0.2)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait(20) == -signal.SIGKILL
+
+
+def test_harness_is_the_projects_own(project: Project, tmp_path: Path) -> None:
+    """After an edit, or in another folder, no other one is used that is imported."""
+    other = project.copy(tmp_path / "other")
+    for edited in (other, project):
+        assert "--cpus 0 is too small\n" in project.run("--cpus", "0").output
+        file = edited.path / "vm" / "options.py"
+        file.write_text(file.read_text().replace("is too small", "is tiny"))
+        assert "--cpus 0 is tiny\n" in edited.run("--cpus", "0").output
