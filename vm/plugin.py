@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import sys
@@ -46,6 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Run the selftests if no path is given; some options do not run pytest at all."""
+    # pytest collects garbage five times when it ends: not in what is imported now.
+    gc.freeze()
     option = config.option
     if option.help:
         return None
@@ -172,6 +175,7 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Share the time among the tests that are going to run."""
+    gc.freeze()
     run = run_of(session.config)
     if run.options.stress and session.items:
         guests = getattr(session.config, "workerinput", {}).get("workercount", 1)
