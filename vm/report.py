@@ -156,13 +156,17 @@ class Program:
 
 def write_report(folder: Path, run: Outcome) -> None:
     """Write the page of a run to its folder of logs. OSError if that fails."""
-    # Here, because most runs of the harness's own tests write no page.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    # Here, because a run that boots nothing writes no page.
+    import jinja2
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+    # To compile the template takes longer than to use it.
+    compiled = str(Path(__file__).with_name("__pycache__"))
+    writable = os.access(compiled, os.W_OK)
+    environment = jinja2.Environment(
+        bytecode_cache=jinja2.FileSystemBytecodeCache(compiled) if writable else None,
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )

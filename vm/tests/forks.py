@@ -226,7 +226,7 @@ def serve(channel: socket.socket) -> bytes | None:
 def main(channel: socket.socket) -> None:
     """Serve; in a child, run the program, as if it had been started by itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    late = ("pdb", "readline", "rich._emoji_codes", "unittest")
+    late = ("jinja2", "pdb", "readline", "rich._emoji_codes", "unittest")
     for name in (*late, *_plugins()):
         importlib.import_module(name)
     gc.freeze()
