@@ -16,6 +16,7 @@ from vm.errors import BuildError, HarnessError
 from vm.terminal import Log
 
 _TERM_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+_TIE = ("/usr/bin/setpriv", "--pdeathsig", "TERM", "--")
 _TAIL = 15  # lines of output that an error quotes
 
 
@@ -27,7 +28,7 @@ def tied(argv: Sequence[str], cwd: Path | None = None) -> list[str]:
     """
     program = Path(cwd or "", argv[0]) if "/" in argv[0] else argv[0]
     if shutil.which(program):
-        return ["setpriv", "--pdeathsig", "TERM", "--", *argv]
+        return [*_TIE, *argv]
     return [*argv]  # starting it will tell what is wrong
 
 

@@ -250,6 +250,6 @@ def test_command_that_is_found_from_its_folder(tmp_path: Path, log: Log) -> None
     """It ends with the harness, as all others do."""
     executable(tmp_path / "scripts" / "tool", "#!/bin/sh\necho here\n")
     command = ["scripts/tool", "-x"]
-    assert tied(command, tmp_path) == ["setpriv", "--pdeathsig", "TERM", "--", *command]
+    assert tied(command, tmp_path) == [*process._TIE, *command]
     run_logged(command, log, cwd=tmp_path)
     assert log.path.read_text() == "$ scripts/tool -x\nhere\n"
