@@ -64,9 +64,9 @@ def test_base_that_is_missing(table: Path) -> None:
     table.write_text(ROW + ROW.replace("7.3", "7.4"))
     error = refused(table, "9.9")
     assert error.what == f"base 9.9 is not in {table}"
-    assert "with --base: 7.3, 7.4; or add a row" in error.hint
+    assert "with --base: 7.3, 7.4; or all; or add a row" in error.hint
     table.write_text("")
-    assert "with --base: none; or add a row" in refused(table).hint
+    assert "with --base: none; or all; or add a row" in refused(table).hint
 
 
 @pytest.mark.parametrize("text", ["'7.3' = 1", ROW.replace('"7.3"', "7.3")])
