@@ -19,6 +19,7 @@ from vm import machine
 from vm.guest import Guest
 from vm.machine import Machine
 from vm.terminal import Log, Terminal
+from vm.tests.copying import Copying
 from vm.tests.project import Project, make_project
 
 # What a script starts in the background ignores SIGINT, and so would the harness that
@@ -104,6 +105,21 @@ def make(
         )
 
     return call
+
+
+@pytest.fixture
+def copying(tmp_path: Path, log: Log) -> Copying:
+    return Copying(tmp_path, log)
+
+
+@pytest.fixture(params=["plain", "git"])
+def tree(request: pytest.FixtureRequest, copying: Copying) -> Copying:
+    """Aged and prepared once."""
+    if request.param == "git":
+        commit(copying.user)
+    copying.prepare()
+    copying.age()
+    return copying
 
 
 Make = Callable[..., Guest]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from vm.tests.diffs import OLD
 from vm.tests.project import ROOT
-from vm.tests.test_tree import OLD
 
 LIBBPF, BPFTOOL, EXAMPLE = (
     *("libbpf/libbpf.a", "bpftool/bootstrap/bpftool"),

@@ -10,7 +10,7 @@ from vm.errors import BuildError, UsageError
 from vm.series import Patched, apply_series, series
 from vm.terminal import Log
 from vm.tests.conftest import Said
-from vm.tests.test_tree import LINES, NEW_FILE, diff, edited
+from vm.tests.diffs import LINES, NEW_FILE, diff, edited
 
 NAMES = ["0001-one.patch", "0002-two.patch", "0003-three.patch"]
 TWO = edited(20, "second")
