@@ -1,0 +1,87 @@
+"""Wrong options: each is one clear error."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+
+from vm.errors import UsageError
+from vm.options import Options
+from vm.tests.project import Project
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("--base 9.9 --collect-only", "base 9.9 is not in "),
+        ("--upto 9", "there is no patch 9 in "),
+        ("--shell --require-kvm", "--require-kvm was given, but there is no "),
+        ("--bench --upto 0", "--bench compares with the plain kernel"),
+        ("--bench --against none", "--against none: No such file"),
+        ("--attach", "no run with this cache folder has a guest now"),
+        ("--kconfig none", "cannot read the configuration fragment .*/none: No such"),
+        ("--lto thin", "--lto thin needs clang and LLVM's linker, but this is gcc"),
+        ("--kernel-tree none", "none is not a kernel tree"),
+        ("--git-tree selftests", "selftests exists already"),
+        ("--stress 9 selftests/one.c", "in selftests/stress, not selftests/one.c"),
+    ],
+)
+def test_usage_error(project: Project, arguments: str, text: str) -> None:
+    ended = project.run(*shlex.split(arguments))
+    assert (ended.status, project.vng) == (4, []), ended.output
+    asked = ("--require-kvm", "--lto")  # something had to be run to know
+    assert project.runs == 0 or any(word in arguments for word in asked)
+    assert ended.output.count("next:    ") == 1, ended.output
+    assert re.search(rf"^usage error: .*{text}", ended.output, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("--upto=-1", "--upto -1 is too small"),
+        ("--stress 0", "--stress 0 is no duration"),
+        ("--stress inf", "--stress inf is no duration"),
+        ("--stress 9 --bench", "--stress and --bench exclude each other"),
+        ("--stress 9 --shell", "--stress and --shell exclude each other"),
+        ("--stress 9 --attach", "--stress and --attach exclude each other"),
+        ("--against none", "--against needs --bench"),
+        ("--bench --debug-kernel", "--debug-kernel and --bench exclude each other"),
+        ("--bench --cpus 2", "--cpus and --bench exclude each other"),
+        ("--bench --gdb", "--gdb and --bench exclude each other"),
+        ("--attach --gdb", "--gdb and --attach exclude each other"),
+        ("--attach --shell", "--shell and --attach exclude each other"),
+        ("--attach --bench", "--attach and --bench exclude each other"),
+        ("--shell --bench", "--shell and --bench exclude each other"),
+        ("--no-kvm --require-kvm", "--no-kvm and --require-kvm exclude each other"),
+        ("--patched", "--patched needs --kernel-tree"),
+        ("--allow-dirty", "--allow-dirty needs --kernel-tree"),
+        ("--patched --upto 1", "--patched and --upto exclude each other"),
+        ("--patched --unpatched", "--patched and --unpatched exclude each other"),
+        ("--patched --bench", "--patched and --bench exclude each other"),
+        ("--git-tree x --bench", "--git-tree and --bench exclude each other"),
+        ("--git-tree x --kernel-tree y", "--git-tree and --kernel-tree exclude"),
+        ("--command=ls", "words after -- need --shell, --attach or --faults"),
+        ("--cpus 0", "--cpus 0 is too small"),
+        ("-j 0", "--jobs 0 is too small"),
+        ("--memory 1000", "--memory 1000 is not a size"),
+        ("--memory 0G", "--memory 0G is not a size"),
+        ("--append '\"'", r"--append \['\"'\]: No closing quotation"),
+        ("--qemu-opts '\"'", r"--qemu-opts \['\"'\]: No closing quotation"),
+    ],
+)
+def test_options_that_make_no_sense(
+    pytestconfig: pytest.Config, arguments: str, text: str
+) -> None:
+    option = pytestconfig._parser.parse(shlex.split(arguments))
+    with pytest.raises(UsageError, match=text):
+        Options.of(option)
+
+
+@pytest.mark.parametrize("option", ["-x", "--bench", "--collect-only", "--shell"])
+def test_cache_that_cannot_be_written(project: Project, option: str) -> None:
+    wrong = project.path / "pyproject.toml" / "x"
+    ended = project.run(option, f"--cache={wrong}")
+    assert ended.status == 4
+    assert f"usage error: cannot write to the cache folder {wrong}: " in ended.output
