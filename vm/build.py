@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from vm.compiler import Compiler, pahole
 from vm.errors import BuildError
 from vm.kconfig import check_config, folder_name, options_of
-from vm.process import run_logged
+from vm.process import output_of, run_logged
 from vm.stopwatch import Stage, timed
 from vm.terminal import Log
 from vm.tree import Tree
@@ -89,6 +90,15 @@ def build_image(
     return Image(bzimage, build, tree, release, compiled, built, stages, tools)
 
 
+def _ccache_settings(log: Log) -> dict[str, str]:
+    """ccache fails if it cannot write, as into a home that is mounted read-only."""
+    if not shutil.which("ccache"):
+        return {}
+    folder = Path(output_of(["ccache", "--get-config", "cache_dir"], log)[0])
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return {} if os.access(existing, os.W_OK) else {"CCACHE_DISABLE": "1"}
+
+
 def _inputs(
     tree: Tree, fragments: Sequence[Path], compiler: Compiler, tools: str
 ) -> str:
@@ -129,7 +139,7 @@ def _run_make(
         log,
         cwd=tree.path,
         # Every object with a banner contains it: the time would defeat ccache.
-        env={"KBUILD_BUILD_TIMESTAMP": "1970-01-01"},
+        env={"KBUILD_BUILD_TIMESTAMP": "1970-01-01", **_ccache_settings(log)},
         on_line=on_line,
     )
 

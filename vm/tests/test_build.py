@@ -32,6 +32,10 @@ case "$*" in
     date +%N > "$out/arch/x86/boot/bzImage" ;;
 esac
 """
+CCACHE = """#!/bin/sh
+test "$*" != "--get-config cache_dir" || exec echo {}
+exec "$@"
+"""
 MERGE = """#!/bin/sh
 shift 3
 config=$1; shift
@@ -66,7 +70,7 @@ class Kernel:
             tmp_path / "tools" / "gcc": "#!/bin/sh\necho gcc ${GCC_VERSION:-12}.2.0\n",
             tmp_path / "tools" / "clang": "#!/bin/sh\necho clang 18.1.0\n",
             tmp_path / "tools" / "clang-18": "#!/bin/sh\necho clang 18.1.0\n",
-            tmp_path / "tools" / "ccache": '#!/bin/sh\nexec "$@"\n',
+            tmp_path / "tools" / "ccache": CCACHE.format(tmp_path / "no" / "folder"),
             tmp_path / "tools" / "pahole": "#!/bin/sh\necho v1.24\n",
             self.linux / "scripts" / "kconfig" / "merge_config.sh": MERGE,
         }
@@ -345,6 +349,24 @@ def test_most_cpus(kernel: Kernel) -> None:
     assert kernel.build().max_cpus == 1, "a kernel without SMP"
     kernel.fragments[1].write_text("CONFIG_NR_CPUS=8\n")
     assert kernel.build().max_cpus == 8
+
+
+def test_ccache_that_cannot_write(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder would be made in the first one that there is."""
+    really_access = os.access
+
+    def access(path: Path, mode: int) -> bool:
+        return path != kernel.tmp_path and really_access(path, mode)
+
+    make = kernel.tmp_path / "tools" / "make"
+    make.write_text(make.read_text() + 'echo "disabled: $CCACHE_DISABLE"\n')
+    kernel.build()
+    assert kernel.log.path.read_text().count("disabled: \n") == 3
+    monkeypatch.setattr("vm.build.os.access", access)
+    kernel.build("other", "other")
+    assert kernel.log.path.read_text().count("disabled: 1\n") == 3
 
 
 def test_time_is_no_part_of_the_kernel(kernel: Kernel) -> None:
