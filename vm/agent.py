@@ -22,7 +22,6 @@ starts no other program: each costs much in a guest that is emulated.
 """
 
 import _signal  # type: ignore[import-not-found]
-import ctypes
 import os
 import select
 import sys
@@ -38,7 +37,6 @@ PORTS = "/sys/class/virtio-ports"
 KMSG = "/dev/kmsg"
 COPY = ":copy"
 TAINTED = "/proc/sys/kernel/tainted"
-PR_SET_CHILD_SUBREAPER = 36
 
 
 def open_port(name: str) -> int:
@@ -82,11 +80,6 @@ def serve_shells(port_name: str) -> None:
             time.sleep(0.3)  # nobody is connected
 
 
-def adopt_orphans() -> None:
-    """Become the parent of what a command leaves behind."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 def children() -> list[int]:
     """The processes whose parent is the agent."""
     found = []
@@ -108,7 +101,7 @@ class Stuck(Exception):
 def end_leftovers() -> None:
     """Kill what a command left behind, in whatever group or session.
 
-    Who loses its parent becomes the agent's child, see adopt_orphans().
+    Who loses its parent becomes the agent's child: init.c arranged that.
     """
     deadline = time.monotonic() + KILL_GRACE
     while True:
@@ -261,7 +254,6 @@ def main(port_name: str, limit: int, shell_port: str = "") -> None:
     """Serve requests until told to power off."""
     if shell_port:
         serve_shells(shell_port)
-    adopt_orphans()
     port = open_port(port_name)
     os.makedirs(FOLDER, exist_ok=True)
     kmsg = os.open(KMSG, os.O_WRONLY | os.O_CLOEXEC)

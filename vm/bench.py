@@ -101,6 +101,7 @@ def measure_both(run: Run) -> Results:
             append=options.append,
             qemu_opts=options.qemu_opts,
             icount=True,
+            init=built.programs.init,
         )
         repeats = []
         for number in range(1, REPEATS + 1):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 
-from vm.build import Image
 from vm.errors import UsageError
 from vm.guest import Guest
 from vm.logs import RunLogs
@@ -14,8 +13,11 @@ from vm.prepare import Prepared
 from vm.terminal import Log
 
 
-def machine_of(image: Image, accel: Accel, options: Options, logs: RunLogs) -> Machine:
+def machine_of(
+    prepared: Prepared, accel: Accel, options: Options, logs: RunLogs
+) -> Machine:
     """The machine for this kernel. UsageError if it is not built for so many CPUs."""
+    image = prepared.image
     if options.cpus > image.max_cpus:
         raise UsageError(
             f"the kernel is built for {image.max_cpus} CPUs, not {options.cpus}",
@@ -28,6 +30,7 @@ def machine_of(image: Image, accel: Accel, options: Options, logs: RunLogs) -> M
         qemu_opts=options.qemu_opts,
         gdb=free_gdb_port() if options.gdb else None,
         qemu=qemu_version(logs.log("build")),
+        init=prepared.programs.init,
     )
 
 

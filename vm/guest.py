@@ -79,7 +79,7 @@ class Guest:
         ports = qemu_options(self._channel.name, sockets)
         machine = replace(machine, qemu_opts=(*ports, *machine.qemu_opts))
         self.command = machine.vng_command(
-            bzimage, shares=shares, script=f"exec {shlex.join(words)}"
+            bzimage, shares=[*shares, AGENT.parent], script=words
         )
         self._requests = 0
         self._before = 0  # how many splats were there before the command

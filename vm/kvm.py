@@ -22,7 +22,13 @@ _REASON_LINES = 2  # the line before QEMU's last one may say more
 
 
 def choose_accel(
-    bzimage: Path, cache: Path, log: Log, *, require_kvm: bool, no_kvm: bool
+    bzimage: Path,
+    init: Path,
+    cache: Path,
+    log: Log,
+    *,
+    require_kvm: bool,
+    no_kvm: bool,
 ) -> Accel:
     """KVM if a guest reaches user space under it, TCG otherwise.
 
@@ -36,7 +42,7 @@ def choose_accel(
         if reason:
             accel = Accel("tcg", f"TCG: {reason}")
         else:
-            accel = _probed(bzimage, cache / "kvm-probe.json", log)
+            accel = _probed(bzimage, init, cache / "kvm-probe.json", log)
     if require_kvm and accel.name != "kvm":
         raise UsageError(
             f"--require-kvm was given, but {accel.why.removeprefix('TCG: ')}",
@@ -67,7 +73,7 @@ def _host(log: Log) -> dict[str, str]:
     }
 
 
-def _probed(bzimage: Path, remembered: Path, log: Log) -> Accel:
+def _probed(bzimage: Path, init: Path, remembered: Path, log: Log) -> Accel:
     host = _host(log)
     try:
         entry = json.loads(remembered.read_text())
@@ -76,7 +82,7 @@ def _probed(bzimage: Path, remembered: Path, log: Log) -> Accel:
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no earlier probe, or an unreadable one: probe
     log.say(f"trying KVM: does a guest reach user space in {PROBE_DEADLINE:.0f} s?")
-    accel, certain = _probe(bzimage, log)
+    accel, certain = _probe(bzimage, init, log)
     if certain:
         remembered.parent.mkdir(parents=True, exist_ok=True)
         entry = {"host": host, "name": accel.name, "why": accel.why}
@@ -84,10 +90,10 @@ def _probed(bzimage: Path, remembered: Path, log: Log) -> Accel:
     return accel
 
 
-def _probe(bzimage: Path, log: Log) -> tuple[Accel, bool]:
+def _probe(bzimage: Path, init: Path, log: Log) -> tuple[Accel, bool]:
     """Boot a guest under KVM; the outcome, and whether it is due to KVM."""
     # The user's options for the guest are not KVM's fault.
-    machine = Machine(Accel("kvm", "probe"))
+    machine = Machine(Accel("kvm", "probe"), init=init)
     guest = Guest(machine, bzimage, log, boot_deadline=PROBE_DEADLINE)
     try:
         with guest:

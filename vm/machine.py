@@ -26,6 +26,7 @@ _KERNEL = (
     "printk.time=1",
     "no_timer_check",
 )
+_HIDDEN = ("/dev", "/proc", "/run", "/sys")
 _GDB_PORT = 1234  # the one that everybody knows
 
 
@@ -48,7 +49,7 @@ class Machine:
     `icount` (TCG and one CPU only) the guest's clocks count its instructions, one
     for each nanosecond, and jump ahead when it is idle. `gdb` is the TCP port on
     which QEMU waits for a debugger; then nothing times out. `qemu` is the version
-    that QEMU prints, for the summary.
+    that QEMU prints, for the summary, and `init` the program built from init.c.
     """
 
     accel: Accel = TCG
@@ -59,6 +60,7 @@ class Machine:
     icount: bool = False
     gdb: int | None = None
     qemu: str = ""
+    init: Path = Path("init")
 
     @property
     def one_thread(self) -> bool:
@@ -72,13 +74,12 @@ class Machine:
         return self.accel.name == "tcg" and self.cpus > 1
 
     def vng_command(
-        self, bzimage: Path, *, shares: Sequence[Path] = (), script: str = ""
+        self, bzimage: Path, *, shares: Sequence[Path] = (), script: Sequence[str]
     ) -> list[str]:
         """The command that boots `bzimage` on the host's file system, copy on write.
 
-        `script` is run as root instead of an interactive shell. `shares` are
-        folders mounted read-only in the guest: needed for what is below a folder
-        that virtme-ng hides (/run, /var/tmp, …).
+        `script` are the words of the command that is run as root. `shares` are
+        folders that the guest has to see, even if init.c hides them.
         """
         # vng hands these paths to a shell without quoting them.
         command = [sys.executable, str(VNG)]
@@ -87,19 +88,23 @@ class Machine:
         # virtiofsd of Debian 12 does not know the options that vng gives it; a
         # microvm has no PCI, which our kernel configuration needs.
         command += ["--memory", self.memory, "--force-9p", "--disable-microvm"]
-        for share in shares:
-            command += ["--rodir", shlex.quote(str(share.absolute()))]
+        for share in map(Path.resolve, shares):
+            if any(share.is_relative_to(folder) for folder in _HIDDEN):
+                command += ["--rodir", shlex.quote(str(share))]
         if self.accel.name == "tcg":
             command.append("--disable-kvm")
-        if script:
-            command += ["--verbose", "--cwd", "/", "--exec", script]
-            for word in _KERNEL:
-                command += ["--append", word]
+        command += ["--verbose", "--cwd", "/", "--exec", shlex.join(script)]
+        for word in _KERNEL:
+            command += ["--append", word]
         if self.gdb is not None:
             # Breakpoints are set at the addresses in vmlinux.
             command += ["--append", "nokaslr"]
         for word in self.append:
             command += ["--append", shlex.quote(word)]
+        # vng's own init= comes last and would be in effect, but what follows -- are
+        # the arguments of ours. virtme-run would quote spaces.
+        words = [f"init={self.init.absolute()}", "--", *script]
+        command += ["--append", shlex.quote("\t".join(words))]
         # vng hands these, too, to a shell, and takes what follows as QEMU's.
         qemu = shlex.join(self._qemu_options())
         return [*command, f"--qemu-opts={qemu}"] if qemu else command

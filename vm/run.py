@@ -100,6 +100,7 @@ class Run:
         if self._accel is None:
             self._accel = choose_accel(
                 self.prepared.image.bzimage,
+                self.prepared.programs.init,
                 self.cache,
                 self.logs.log("kvm-probe"),
                 require_kvm=self.options.require_kvm,
@@ -112,7 +113,7 @@ class Run:
         if self._guest is not None:
             return self._guest
         prepared = self.prepared or self.prepare(self.options.upto)
-        machine = machine_of(prepared.image, self.accel(), self.options, self.logs)
+        machine = machine_of(prepared, self.accel(), self.options, self.logs)
         self.logs.keep()
         name = self.console
         self._sockets += [self.logs.folder() / f"{name}.{s}" for s in SOCKETS]

@@ -21,6 +21,11 @@ class Programs:
 
     folder: Path
 
+    @property
+    def init(self) -> Path:
+        """What the kernel of a guest starts."""
+        return self.folder / "init"
+
     def tests_of(self, source: Path, log: Log) -> list[str]:
         """The tests of the program built from `source`, as fixture.variant.test."""
         program = self.folder / source.stem

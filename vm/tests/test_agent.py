@@ -170,11 +170,11 @@ def test_children() -> None:
 
 # Runs a command as the agent does, then says what children it has.
 AGENT = """
-import os, sys
+import ctypes, os, sys
 from vm import agent
 from vm.agent import Output
 agent.TERM_GRACE = 0.2
-agent.adopt_orphans()
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER, as init.c
 output = agent.Output(1000)
 print(*agent.run(sys.argv[2:], float(sys.argv[1]), output), agent.children())
 """

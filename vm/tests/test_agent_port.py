@@ -56,7 +56,6 @@ def serve(
     monkeypatch.setattr(agent, "FOLDER", str(folder / "new" / "folder"))
     monkeypatch.setattr(agent, "open_port", lambda _: port)
     monkeypatch.setattr(agent, "lines", lambda _: iter(requests))
-    monkeypatch.setattr(agent, "adopt_orphans", lambda: None)
     monkeypatch.setattr(agent, "end_leftovers", lambda: None)
     with monkeypatch.context() as patch:
 

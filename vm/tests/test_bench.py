@@ -179,12 +179,11 @@ def test_against(measured: tuple[Project, Ended], project: Project) -> None:
     assert (project.logs / "bench.json").exists()
 
 
-def test_programs_folder_is_shared(measured: tuple[Project, Ended]) -> None:
+def test_init_is_the_one_built_for_the_kernel(measured: tuple[Project, Ended]) -> None:
     project, _ = measured
     (folder,) = project.cache.glob("trees/*/build-*/selftests")
     for command in project.vng:
-        words = shlex.split(command)
-        assert words[words.index("--rodir") + 1] == str(folder)
+        assert f"init={folder}/init\t--\t" in command
 
 
 def test_slow_boot(log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ def choose(
         deadline = 1.0 if how == "hangs at boot" else 60.0
         monkeypatch.setattr(kvm, "PROBE_DEADLINE", deadline)
         cache = tmp_path / "cache"
-        return choose_accel(IMAGE, cache, log, require_kvm=require_kvm, no_kvm=no_kvm)
+        return choose_accel(
+            *(IMAGE, Path("init"), cache, log), require_kvm=require_kvm, no_kvm=no_kvm
+        )
 
     return call
 

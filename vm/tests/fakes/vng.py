@@ -10,6 +10,7 @@ It imports as little as the agent, because it is started several hundred times.
 import _signal  # type: ignore[import-not-found]
 import _socket
 import _thread
+import ctypes
 import os
 import sys
 import termios
@@ -221,6 +222,7 @@ def main() -> None:
     # For the programs: where the console is, and what to kill to end the guest.
     os.environ["CONSOLE"], os.environ["VNG"] = os.ttyname(1), str(os.getpid())
     os.environ["PROJECT"] = PROJECT
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER, as init.c
     agent.main(*agent_arguments())  # type: ignore[arg-type]
     if requests[-1:] == [b"poweroff"]:
         note("power off")
