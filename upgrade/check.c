@@ -9,8 +9,9 @@
 #include "parts.h"
 
 const char *const upgrade_programs[PROGRAMS] = {
-	"upgrade_mark_update", "upgrade_mark_delete", "upgrade_copy", "upgrade_list",
-	"upgrade_batch", "upgrade_list_batch", "upgrade_claim",
+	"upgrade_mark_update", "upgrade_mark_delete", "upgrade_gate_update",
+	"upgrade_gate_delete", "upgrade_copy", "upgrade_list", "upgrade_batch",
+	"upgrade_list_batch", "upgrade_claim",
 };
 
 static int __attribute__((format(printf, 2, 3)))
@@ -184,6 +185,7 @@ static int prepare(struct upgrade *u)
 	       bpf_map__set_value_size(map, config->words * sizeof(__u64)) ?:
 	       set_size(u->obj, "upgrade_marks", u->opts.marks_size) ?:
 	       set_size(u->obj, "upgrade_created", u->opts.created_size) ?:
+	       set_size(u->obj, "upgrade_events", u->opts.old_decides ? 1 : UPGRADE_EVENTS) ?:
 	       set_size(u->obj, "upgrade_owned", u->opts.max_owned);
 }
 

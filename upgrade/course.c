@@ -36,7 +36,7 @@ int course_watch(struct upgrade *u)
 	int err;
 
 	report_phase(u, UPGRADE_WATCHING);
-	err = upgrade_attach_markers(u);
+	err = upgrade_attach(u, MARK_UPDATE);
 	if (err)
 		return err;
 	report_sample(u, true);
@@ -61,6 +61,9 @@ int course_watch(struct upgrade *u)
 	if (!err && u->state->write_errors)
 		err = report_error(u, -E2BIG, "the new map refused %llu elements",
 				   u->state->write_errors);
+	/* From the switch on, they see to it that an event is handled once. */
+	if (!err && !u->opts.old_decides)
+		err = upgrade_attach(u, GATE_UPDATE);
 	return err;
 }
 
@@ -135,12 +138,23 @@ int course_finish(struct upgrade *u)
 	return err;
 }
 
+/* Once the calls of the old version that were in flight at its end have ended. */
+static int open_gate(struct upgrade *u)
+{
+	int err = wait_for_programs(u);
+
+	u->state->gate = 0;
+	upgrade_detach(u, GATE_UPDATE);
+	return err;
+}
+
 /* After the switch there is no way back, whatever fails. */
 int course_settle(struct upgrade *u)
 {
 	__u64 missed = report_missed_events(u);
 	int err;
 
+	__atomic_store_n(&u->state->gate, !u->opts.old_decides, __ATOMIC_SEQ_CST);
 	report_phase(u, UPGRADE_SWITCHED);
 	/*
 	 * An event that saw the previous phase belongs to the old version, whose
@@ -156,5 +170,6 @@ int course_settle(struct upgrade *u)
 		return report_error(u, err, "cannot detach the old version");
 	u->report->missed_events = report_missed_events(u) - missed;
 	report_sample(u, true);
-	return course_finish(u);
+	err = open_gate(u);
+	return err ?: course_finish(u);
 }

@@ -7,7 +7,10 @@
 #include "keyset.h"
 #include "upgrade.h"
 
-enum { MARK_UPDATE, MARK_DELETE, COPY, LIST, BATCH, LIST_BATCH, CLAIM, PROGRAMS };
+enum {
+	MARK_UPDATE, MARK_DELETE, GATE_UPDATE, GATE_DELETE, COPY, LIST, BATCH, LIST_BATCH,
+	CLAIM, PROGRAMS,
+};
 extern const char *const upgrade_programs[PROGRAMS];	/* their names */
 
 struct upgrade {
@@ -43,7 +46,9 @@ static inline __u64 now(void)
 /* upgrade.c: */
 int upgrade_begin(struct upgrade *u, struct upgrade_report *report);
 int upgrade_end(struct upgrade *u, int err);
-int upgrade_attach_markers(struct upgrade *u);
+/* Attach both programs of the hooks, from `first` on; detach them. */
+int upgrade_attach(struct upgrade *u, int first);
+void upgrade_detach(struct upgrade *u, int first);
 
 /* report.c: */
 

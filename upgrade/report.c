@@ -92,6 +92,7 @@ void report_fill_in(struct upgrade *u)
 	r->lock_failures = s->lock_failures;
 	r->own_failures = s->own_failures;
 	r->copy_failures = s->copy_failures;
+	r->handled_twice = s->handled_twice;
 	r->write_errors = s->write_errors;
 	r->recursion_misses = misses(u->prog[MARK_UPDATE]) + misses(u->prog[MARK_DELETE]);
 }
@@ -111,10 +112,11 @@ int report_judge(struct upgrade *u)
 {
 	struct upgrade_report *r = u->report;
 
-	if (!r->missed_events && !r->lock_failures && !r->own_failures && !r->copy_failures)
+	if (!r->missed_events && !r->handled_twice && !r->lock_failures &&
+	    !r->own_failures && !r->copy_failures)
 		return 0;
 	return report_error(u, -EUCLEAN,
-			    "%llu events missed, refused for want of %llu locks, %llu owners, %llu copies",
-			    r->missed_events, r->lock_failures, r->own_failures,
-			    r->copy_failures);
+			    "%llu events missed, %llu handled twice, refused for want of %llu locks, %llu owners, %llu copies",
+			    r->missed_events, r->handled_twice, r->lock_failures,
+			    r->own_failures, r->copy_failures);
 }

@@ -74,8 +74,9 @@ int upgrade_resume(struct upgrade *u, struct upgrade_report *r)
 		return report_error(u, -EINVAL, "not switched, so nothing to resume");
 	report_phase(u, UPGRADE_SWITCHED);
 	/* The list died with the process that made it, so list again. */
-	err = upgrade_attach_markers(u) ?: mover_drain_all(u);
+	err = upgrade_attach(u, MARK_UPDATE) ?: mover_drain_all(u);
 	u->state->unlisted = 0;
+	u->state->gate = 0;
 	if (!err && !u->no_delete)
 		err = list_new(u);
 	if (!err)

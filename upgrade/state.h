@@ -35,6 +35,8 @@ enum upgrade_pass {
 #define UPGRADE_STRIPES 64
 #define UPGRADE_BATCH 512	/* keys per run of upgrade_batch */
 
+#define UPGRADE_EVENTS 65536	/* places on stacks where events are handled at a time */
+
 /* The most that is verified and tested; upgrade_open() refuses more. */
 #define UPGRADE_MAX_CPUS 256
 #define UPGRADE_MAX_KEY 256
@@ -67,6 +69,7 @@ struct upgrade_state {
 	__u32 phase;
 	__u32 pass;		/* for upgrade_copy and upgrade_batch */
 	__u32 batch;		/* keys in upgrade_keys */
+	__u32 gate;		/* events note that the new version handles them */
 
 	__u64 reported;		/* changes of the old map */
 	__u64 unmarked;		/* of these, reports that found the ring full */
@@ -74,6 +77,7 @@ struct upgrade_state {
 	__u64 lock_failures;
 	__u64 own_failures;	/* upgrade_owned was full when the new version asked */
 	__u64 copy_failures;	/* the new map was full when the new version asked */
+	__u64 handled_twice;	/* events that upgrade_events had no room for */
 	__u64 write_errors;	/* the new map refused an element, in any pass */
 
 	__u64 keys;		/* seen by this run of upgrade_copy */

@@ -65,6 +65,7 @@ const volatile struct upgrade_config upgrade_config SEC(".rodata.upgrade") = {
 #include "lock.bpf.h"
 #include "own.bpf.h"
 #include "sync.bpf.h"
+#include "gate.bpf.h"
 
 enum upgrade_op {
 	UPGRADE_READ, UPGRADE_WRITE, UPGRADE_FORGET, UPGRADE_UPDATE, UPGRADE_DELETE,
@@ -78,7 +79,13 @@ static __always_inline __u32 upgrade_phase(void)
 /* Does the new version handle this event? Ask once per event. */
 static __always_inline bool upgrade_active(void)
 {
-	return !upgrade_config.enabled || upgrade_phase() != UPGRADE_WATCHING;
+	if (!upgrade_config.enabled)
+		return true;
+	if (upgrade_phase() == UPGRADE_WATCHING)
+		return false;
+	if (*(volatile __u32 *)&upgrade.gate)
+		upgrade_note_event();
+	return true;
 }
 
 /* Find the old key that becomes this new key, into s->old_key; false if none does. */

@@ -41,9 +41,9 @@ int upgrade_begin(struct upgrade *u, struct upgrade_report *report)
 	return 0;
 }
 
-int upgrade_attach_markers(struct upgrade *u)
+int upgrade_attach(struct upgrade *u, int first)
 {
-	for (int i = MARK_UPDATE; i <= MARK_DELETE; i++) {
+	for (int i = first; i <= first + 1; i++) {
 		u->link[i] = bpf_program__attach(u->prog[i]);
 		if (!u->link[i])
 			return report_error(u, -errno, "cannot attach %s", upgrade_programs[i]);
@@ -51,10 +51,9 @@ int upgrade_attach_markers(struct upgrade *u)
 	return 0;
 }
 
-/* They make every change of every map a little slower. */
-static void detach_markers(struct upgrade *u)
+void upgrade_detach(struct upgrade *u, int first)
 {
-	for (int i = MARK_UPDATE; i <= MARK_DELETE; i++) {
+	for (int i = first; i <= first + 1; i++) {
 		bpf_link__destroy(u->link[i]);
 		u->link[i] = NULL;
 	}
@@ -64,7 +63,9 @@ static void detach_markers(struct upgrade *u)
 int upgrade_end(struct upgrade *u, int err)
 {
 	report_fill_in(u);
-	detach_markers(u);
+	/* They make every change of every map a little slower. */
+	upgrade_detach(u, MARK_UPDATE);
+	upgrade_detach(u, GATE_UPDATE);
 	return err ?: report_judge(u);
 }
 

@@ -33,6 +33,16 @@ struct upgrade_opts {
 	int (*detach_old)(void *ctx);
 
 	/*
+	 * From the switch until detach_old() has been called, the new version
+	 * handles the events, and the old version's changes of its map fail with
+	 * -EPERM, unless they belong to an event that began before the switch. Set
+	 * this if the old version decides something by what is in its map: then it
+	 * must go on recording until it is detached, and what it records alone is
+	 * carried over.
+	 */
+	bool old_decides;
+
+	/*
 	 * The folder of a bpffs in which attach_new() pins the links of the new
 	 * version: the upgrade is aborted if one is attached but not pinned, since
 	 * it would go away with this process after the old version is detached.
@@ -97,6 +107,8 @@ struct upgrade_report {
 	__u64 lock_failures;	/* in an NMI that found the key locked */
 	__u64 own_failures;	/* more than opts.max_owned keys were changed */
 	__u64 copy_failures;	/* the new map had no room for the old map's element */
+
+	__u64 handled_twice;	/* events that both versions may have handled; must be 0 */
 
 	__u64 write_errors;	/* elements that the new map refused: harmless, unless
 				 * counted as missing or in copy_failures */

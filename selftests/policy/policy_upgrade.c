@@ -100,6 +100,7 @@ static int open_upgrade(struct session *session, int version, int from, int old,
 		.pins = session->links.text,
 		.attach_new = attach_new,
 		.detach_old = commit,
+		.old_decides = true,
 		.sample = sample,
 		.ctx = session,
 	};

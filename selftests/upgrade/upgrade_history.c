@@ -11,30 +11,18 @@ __u64 load_now(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
-static void note(struct writer *w, struct history *history, const struct load_op *op,
-		 bool new, __u64 start, __u64 end)
+void load_remember(struct writer *w, const struct load_op *op, bool new, __u64 start,
+		   __u64 end)
 {
 	struct record r = { start, end, op->stamp, op->kind == LOAD_DELETE, new };
-	struct history *h = &history[op->key];
+	struct history *h = &w->history[op->key];
 
 	h->key = r;
 	for (int cpu = 0; cpu < LOAD_CPUS; cpu++)
 		if (!w->load->percpu || !w->program || r.deleted || cpu == w->cpu)
 			h->slot[cpu] = r;
-}
-
-void load_remember(struct writer *w, const struct load_op *op, bool new, __u64 start,
-		   __u64 end)
-{
-	note(w, w->history, op, new, start, end);
 	w->by_new += new;
 	__atomic_add_fetch(&w->done, 1, __ATOMIC_RELAXED);
-}
-
-void load_remember_maybe(struct writer *w, const struct load_op *op, __u64 start,
-			 __u64 end)
-{
-	note(w, w->maybe, op, false, start, end);
 }
 
 /* Only this writer writes the key, so what it holds is known, unless evicted. */
@@ -42,7 +30,6 @@ void load_check_read(struct writer *w, const struct load_op *op, long found)
 {
 	int slot = w->load->percpu ? w->cpu : 0;
 	const struct record *r = &w->history[op->key].slot[slot];
-	const struct record *maybe = &w->maybe[op->key].slot[slot];
 	bool there = r->start && !r->deleted;
 
 	if (!r->start) {
@@ -50,8 +37,6 @@ void load_check_read(struct writer *w, const struct load_op *op, long found)
 		there = r->start;
 	}
 	if (w->load->lru && (found == -ENOENT || !found))
-		return;
-	if (maybe->start > r->start && found == (maybe->deleted ? -ENOENT : (long)maybe->stamp))
 		return;
 	if (w->load->array && !r->start && !found)
 		return;

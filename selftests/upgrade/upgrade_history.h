@@ -36,11 +36,11 @@ struct writer {
 	__u64 failed;		/* changes that were reported and then failed */
 	__u64 by_new;		/* successful changes by the new version */
 	__u64 not_run;		/* operations that no version ran */
+	__u64 done_twice;	/* changes that both versions made */
 	__u64 wrong_reads;	/* of keys that no other writer touches */
 	__u64 longest_ns;	/* longest system call */
 	__u64 held_ns;		/* spent at the gate */
 	struct history history[LOAD_KEYS];
-	struct history maybe[LOAD_KEYS];	/* see load_by_program() */
 };
 
 struct load {
@@ -57,10 +57,6 @@ __u64 load_now(void);
 /* An operation succeeded: it is now the writer's last one on this key. */
 void load_remember(struct writer *w, const struct load_op *op, bool new, __u64 start,
 		   __u64 end);
-
-/* An operation of the old version that may be the last one, or may have no effect. */
-void load_remember_maybe(struct writer *w, const struct load_op *op, __u64 start,
-			 __u64 end);
 
 /* Check the result of reading a key that no other writer touches. */
 void load_check_read(struct writer *w, const struct load_op *op, long found);

@@ -3,8 +3,7 @@
  * Does the new map hold what the writers wrote? This file does not know how the
  * map was upgraded. In an order that agrees with real time, an operation can be
  * the last one on a key if no other began after it ended; what the map holds must
- * come from one of those. What only the old version did while both ran (`maybe`)
- * can be the last one too, but need not be, so it rules out nothing.
+ * come from one of those.
  *
  * The kernel copies a value into an array without a lock. So for arrays, that holds
  * for each byte of a value: operations that overlap can leave a mix.
@@ -19,7 +18,7 @@
 
 /* The operations that can have been the last on a key, or on a slot of it. */
 struct last {
-	const struct record *record[2 * (LOAD_WRITERS + 1)];
+	const struct record *record[LOAD_WRITERS + 1];
 	int count;
 	bool none;		/* it was never written */
 	bool new;		/* one of them is by the new version */
@@ -53,10 +52,8 @@ static struct last find_last(const struct load *load, __u32 key, int slot)
 			begin = r->start;
 	}
 	last.none = !begin;
-	for (int i = 0; i <= LOAD_WRITERS; i++) {
+	for (int i = 0; i <= LOAD_WRITERS; i++)
 		add_last(&last, record_of(&load->writer[i].history[key], slot), begin);
-		add_last(&last, record_of(&load->writer[i].maybe[key], slot), begin);
-	}
 	return last;
 }
 

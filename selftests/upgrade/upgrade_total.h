@@ -16,6 +16,7 @@ struct total {
 	__u64 failed;			/* after they were reported */
 	__u64 by_new;			/* by programs of the new version */
 	__u64 not_run;			/* events that no version handled */
+	__u64 done_twice;		/* changes that both made */
 	__u64 wrong_reads, evicted;
 	__u64 reported, dirty, reconciled, refreshed, repaired, unmarked;
 	__u64 longest_ns, held_ns, window_ns;
@@ -45,6 +46,7 @@ static inline void total_add(struct total *t, const struct load *load,
 		t->failed += w->failed;
 		t->by_new += w->program ? w->by_new : 0;
 		t->not_run += w->not_run;
+		t->done_twice += w->done_twice;
 		t->wrong_reads += w->wrong_reads;
 		t->longest_ns = larger(t->longest_ns, w->longest_ns);
 		t->held_ns = larger(t->held_ns, w->held_ns);
@@ -73,6 +75,7 @@ static inline void total_expect(struct __test_metadata *_metadata, const struct 
 				const struct map_kind *kind)
 {
 	EXPECT_EQ(0, t->not_run) TH_LOG("events that no version handled");
+	EXPECT_EQ(0, t->done_twice) TH_LOG("changes that both versions made");
 	EXPECT_EQ(0, t->wrong_reads) TH_LOG("reads of keys that no other writer touches");
 	EXPECT_LE(CHANGES, t->changes);
 	EXPECT_LT(CHANGES / 20, t->on[0]);

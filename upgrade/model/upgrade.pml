@@ -10,11 +10,11 @@
 #define WRITER 2	/* among the processes; CPUs are 0 and 1 */
 #define bit(op) (1 << (op))
 
-mtype = { WATCHING, SWITCHED, SETTLED, DONE, READ, UPDATE, CREATE, DELETE, WRITE };
+mtype = { WATCHING, SWITCHED, SETTLED, DONE, READ, UPDATE, CREATE, DELETE, WRITE, IGNORE };
 
 mtype phase = WATCHING;
 byte O = FIRST, N;
-bool lock, owned, hold, busy, attached_new, attached_old = true;
+bool lock, owned, hold, busy, gate, attached_new, attached_old = true;
 bool in_program[3], in_call[2];		/* RCU and RCU Tasks wait for these ... */
 bool rcu[3], tasks[2];			/* ... until they have ended */
 bool kill = true, scarce = true;
@@ -115,13 +115,14 @@ inline event(number)
 		if
 		:: kind = DELETE
 		:: id == 0 -> kind = CREATE :: id == 0 -> kind = WRITE
+		:: id == 0 -> kind = IGNORE	/* but the old version would record it */
 		:: id == 1 -> kind = UPDATE :: id == 1 -> kind = READ
 		fi;
 		before[op] = done; past = followed; in_call[id] = true; runs_new = attached_new
 	};
 	if
 	:: d_step { runs_new -> in_program[id] = true; handled = phase != WATCHING };
-		if :: handled -> new_program() :: else fi;
+		if :: handled && kind != IGNORE -> new_program() :: else fi;
 		d_step { result = handled && ok; v = 0; ok = false; room = false; now = 0; leave(id) }
 	:: !runs_new
 	fi;
@@ -129,7 +130,10 @@ inline event(number)
 	if
 	:: d_step { attached_old -> in_program[id] = true };
 		d_step {
-			if :: kind != READ -> change(O) :: else fi;
+			if
+			:: kind != READ && !(handled && gate) -> change(O)
+			:: else
+			fi;
 			result = (handled -> result : ok);
 			handled = true; ok = false;
 			leave(id)
@@ -174,7 +178,11 @@ proctype Writer()
 	}
 }
 
-inline may_die()	{ if :: atomic { kill -> kill = false }; goto resume :: true fi }
+/* With the mover, its gate goes away. */
+inline may_die()
+{
+	if :: atomic { kill -> kill = false; gate = false }; goto resume :: true fi
+}
 
 proctype Mover()
 {
@@ -185,6 +193,7 @@ proctype Mover()
 	attached_new = true;
 	hold = !NO_HOLD;
 	(!busy || NO_HOLD);
+	gate = !NO_GATE;
 	phase = SWITCHED;
 	may_die();
 	if :: !NO_TASKS -> wait_for_calls() :: else fi;
@@ -207,7 +216,9 @@ finish:
 	phase = DONE;
 	hold = false;
 	ended == 3;
-	assert(possible(N, followed))
+	assert(possible(N, followed));
+	/* Nothing is there that only the old version recorded, after the switch. */
+	assert(!N || (done & bit(N)) || !kill)
 }
 
 init { atomic { run Cpu(0); run Cpu(1); run Writer(); run Mover() } }

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Each event is handled by one of the two versions, never by both nor by neither. */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+#include "bpf_harness.h"
+#include "upgrade.h"
+#include "upgrade_once.h"
+#include "upgrade_once.skel.h"
+
+enum { BEFORE = 1, IN_FLIGHT, BOTH_ATTACHED, AFTER };
+
+FIXTURE(once)
+{
+	struct upgrade_once *skel;
+	struct upgrade *upgrade;
+	struct bpf_link *old;
+	pthread_t thread;
+	int old_fd;
+};
+
+FIXTURE_VARIANT(once)
+{
+	bool old_decides;
+};
+
+FIXTURE_VARIANT_ADD(once, gate) {};
+FIXTURE_VARIANT_ADD(once, old_decides) { .old_decides = true };
+
+static void event(__u32 key)
+{
+	syscall(SYS_getpgid, ONCE_MAGIC + key);
+}
+
+static void use_cpu(int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
+static void *event_in_flight(void *arg)
+{
+	use_cpu(1);
+	event(IN_FLIGHT);
+	return NULL;
+}
+
+static int attach(void *ctx)
+{
+	FIXTURE_DATA(once) *self = ctx;
+	struct upgrade_once *skel = self->skel;
+
+	skel->links.between = bpf_program__attach(skel->progs.between);
+	skel->links.new_event = bpf_program__attach(skel->progs.new_event);
+	event(BEFORE);
+	return skel->links.between && skel->links.new_event ? 0 : -errno;
+}
+
+/* Just before the switch, an event has passed the new version, and is not at the old. */
+static int hold(void *ctx)
+{
+	FIXTURE_DATA(once) *self = ctx;
+
+	pthread_create(&self->thread, NULL, event_in_flight, NULL);
+	while (!__atomic_load_n(&self->skel->bss->delayed, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	return 0;
+}
+
+static int detach(void *ctx)
+{
+	FIXTURE_DATA(once) *self = ctx;
+
+	event(BOTH_ATTACHED);
+	bpf_link__destroy(self->old);
+	return 0;
+}
+
+FIXTURE_SETUP(once)
+{
+	struct upgrade_opts opts = {
+		.attach_new = attach, .detach_old = detach, .hold_writers = hold, .ctx = self,
+	};
+	struct upgrade_once *skel = upgrade_once__open();
+
+	libbpf_set_print(print_warnings);
+	use_cpu(0);
+	self->old_fd = bpf_map_create(BPF_MAP_TYPE_HASH, "old_map", 4, 8, 16, NULL);
+	opts.old_map_fd = self->old_fd;
+	opts.old_decides = variant->old_decides;
+	self->skel = skel;
+	ASSERT_EQ(0, upgrade_open(skel->obj, &opts, &self->upgrade));
+	ASSERT_EQ(0, upgrade_once__load(skel));
+	skel->bss->delay = IN_FLIGHT;
+	self->old = bpf_program__attach(skel->progs.old_event);
+	ASSERT_NE(NULL, self->old);
+}
+
+FIXTURE_TEARDOWN(once)
+{
+	upgrade_close(self->upgrade);
+	upgrade_once__destroy(self->skel);
+	close(self->old_fd);
+}
+
+static bool is_in(int map, __u32 key)
+{
+	__u64 value;
+
+	return !bpf_map_lookup_elem(map, &key, &value);
+}
+
+TEST_F_TIMEOUT(once, by_one_version, SECONDS)
+{
+	int new = bpf_map__fd(self->skel->maps.new_map);
+	__u32 *handled = self->skel->bss->handled;
+	struct upgrade_report report;
+
+	EXPECT_EQ(0, upgrade_run(self->upgrade, &report)) TH_LOG("%s", report.error);
+	pthread_join(self->thread, NULL);
+	event(AFTER);
+
+	EXPECT_EQ(0, handled[BEFORE]);
+	EXPECT_TRUE(is_in(new, BEFORE));
+	EXPECT_EQ(0, handled[IN_FLIGHT]);
+	EXPECT_TRUE(is_in(new, IN_FLIGHT)) TH_LOG("no version has handled it");
+	EXPECT_EQ(1, handled[BOTH_ATTACHED]);
+	EXPECT_EQ(variant->old_decides, is_in(new, BOTH_ATTACHED));
+	EXPECT_EQ(variant->old_decides ? 0 : -EPERM,
+		  self->skel->bss->old_result[BOTH_ATTACHED]);
+	EXPECT_EQ(1, handled[AFTER]);
+	EXPECT_FALSE(is_in(new, AFTER));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* An event: getpgid() with this number plus a key. */
+#ifndef UPGRADE_ONCE_H
+#define UPGRADE_ONCE_H
+
+#define ONCE_MAGIC 0x10ad1000
+#define ONCE_KEYS 16
+
+#endif /* UPGRADE_ONCE_H */
