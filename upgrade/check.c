@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What the library and the object can do: the part before the object is loaded. */
+/* What upgrade_open() refuses. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <bpf/bpf.h>
 #include "parts.h"
 
-const char *const upgrade_programs[PROGRAMS] = {
-	"upgrade_mark_update", "upgrade_mark_delete", "upgrade_gate_update",
-	"upgrade_gate_delete", "upgrade_copy", "upgrade_list", "upgrade_batch",
-	"upgrade_list_batch", "upgrade_claim",
-};
-
-static int __attribute__((format(printf, 2, 3)))
-refuse(int err, const char *format, ...)
+int __attribute__((format(printf, 2, 3))) refuse(int err, const char *format, ...)
 {
 	va_list args;
 
@@ -64,6 +56,26 @@ static bool is_sleepable(const struct bpf_program *prog)
 	       (kind > 2 && !strncmp(section + kind - 2, ".s", 2));
 }
 
+static bool is_lru(__u32 type)
+{
+	return type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+/*
+ * With how many elements an LRU map is full at the latest: each CPU keeps free ones
+ * to itself, or has a share of its own.
+ */
+static __u32 lru_room(const struct bpf_map *map)
+{
+	__u32 size = bpf_map__max_entries(map), cpus = libbpf_num_possible_cpus();
+	__u32 kept = size / cpus / 2;
+
+	if (bpf_map__map_flags(map) & BPF_F_NO_COMMON_LRU)
+		return size / cpus;
+	kept = kept < 1 ? 1 : kept > UPGRADE_LRU_KEPT ? UPGRADE_LRU_KEPT : kept;
+	return kept * cpus < size ? size - kept * cpus : 0;
+}
+
 static int check_sizes(struct upgrade_config *config, int cpus)
 {
 	if (config->old_key_size > UPGRADE_MAX_KEY || config->new_key_size > UPGRADE_MAX_KEY)
@@ -96,8 +108,7 @@ static int check_special(struct upgrade *u, struct upgrade_config *config)
 	return 0;
 }
 
-/* Can the library and the object handle these two maps? */
-static int check_maps(struct upgrade *u, struct upgrade_config *config)
+int check_maps(struct upgrade *u, struct upgrade_config *config)
 {
 	struct bpf_map_info info = {};
 	__u32 len = sizeof(info), type;
@@ -125,8 +136,9 @@ static int check_maps(struct upgrade *u, struct upgrade_config *config)
 	if (bpf_map__key_size(u->new_map) != config->new_key_size ||
 	    bpf_map__value_size(u->new_map) != config->new_value_size)
 		return refuse(-EINVAL, "%s has other sizes than its types", config->new_map);
-	if (bpf_map__max_entries(u->new_map) < info.max_entries)
-		return refuse(-E2BIG, "%s is smaller than the old map of %u", config->new_map,
+	/* Otherwise what counts is what the old map holds. */
+	if (is_array(info.type) && bpf_map__max_entries(u->new_map) < info.max_entries)
+		return refuse(-E2BIG, "%s is smaller than the old array of %u", config->new_map,
 			      info.max_entries);
 	err = check_sizes(config, is_percpu(type) ? libbpf_num_possible_cpus() : 1);
 	if (err)
@@ -136,77 +148,7 @@ static int check_maps(struct upgrade *u, struct upgrade_config *config)
 			return refuse(-EINVAL, "%s is sleepable", bpf_program__name(prog));
 	u->no_delete = is_array(type);
 	u->percpu = is_percpu(type);
+	config->lru = is_lru(type);
+	config->lru_room = config->lru ? lru_room(u->new_map) : 0;
 	return check_special(u, config);
-}
-
-static int set_size(struct bpf_object *obj, const char *name, __u32 max_entries)
-{
-	return bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, name),
-					max_entries);
-}
-
-static int prepare(struct upgrade *u)
-{
-	struct bpf_map *map = bpf_object__find_map_by_name(u->obj, ".rodata.upgrade");
-	struct upgrade_config *config;
-	size_t size;
-	int err;
-
-	config = map ? bpf_map__initial_value(map, &size) : NULL;
-	if (!config || size != sizeof(*config))
-		return refuse(-ENOENT, "the object does not include upgrade.bpf.h");
-	err = check_maps(u, config);
-	if (err)
-		return err;
-	err = wait_prepare(u);
-	if (err)
-		return refuse(err, "cannot use tracefs to wait for RCU Tasks: %s", strerror(-err));
-	config->enabled = 1;
-	config->percpu = u->percpu;
-	u->dirty.key_size = config->old_key_size;
-	u->known.key_size = config->old_key_size;
-	u->stride = (config->old_key_size + 7) / 8 * 8;
-	if (!u->opts.marks_size)
-		u->opts.marks_size = 1 << 20;
-	if (!u->opts.created_size)
-		u->opts.created_size = 1 << 20;
-	if (!u->opts.max_owned)
-		u->opts.max_owned = 2 * bpf_map__max_entries(u->new_map);
-	u->opts.quiet_keys = u->opts.quiet_keys ?: 64;
-	u->opts.max_passes = u->opts.max_passes ?: 16;
-
-	for (int i = 0; i < PROGRAMS; i++) {
-		u->prog[i] = bpf_object__find_program_by_name(u->obj, upgrade_programs[i]);
-		bpf_program__set_autoload(u->prog[i], true);
-		bpf_program__set_autoattach(u->prog[i], false);
-	}
-	map = bpf_object__find_map_by_name(u->obj, "upgrade_owned");
-	return bpf_map__reuse_fd(u->old_map, u->opts.old_map_fd) ?:
-	       bpf_map__set_value_size(map, config->words * sizeof(__u64)) ?:
-	       set_size(u->obj, "upgrade_marks", u->opts.marks_size) ?:
-	       set_size(u->obj, "upgrade_created", u->opts.created_size) ?:
-	       set_size(u->obj, "upgrade_events", u->opts.old_decides ? 1 : UPGRADE_EVENTS) ?:
-	       set_size(u->obj, "upgrade_owned", u->opts.max_owned);
-}
-
-int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
-		 struct upgrade **upgrade)
-{
-	struct upgrade *u = calloc(1, sizeof(*u));
-	int err;
-
-	if (!u)
-		return -ENOMEM;
-	u->obj = obj;
-	u->opts = *opts;
-	u->inner_fd = -1;
-	u->outer_fd = -1;
-	u->instance_fd = -1;
-	err = prepare(u);
-	if (err) {
-		upgrade_close(u);
-		return err;
-	}
-	*upgrade = u;
-	return 0;
 }

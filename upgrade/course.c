@@ -95,6 +95,7 @@ static int prove(struct upgrade *u)
 	u->state->missing = 0;
 	u->state->stale = 0;
 	u->state->resurrected = 0;
+	u->state->evicted = 0;
 	report_phase(u, UPGRADE_SETTLED);
 	/* An event that saw the previous phase may still copy: the value is right. */
 	err = wait_for_programs(u) ?: mover_run_all(u, UPGRADE_CHECK);

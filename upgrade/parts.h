@@ -13,6 +13,8 @@ enum {
 };
 extern const char *const upgrade_programs[PROGRAMS];	/* their names */
 
+#define UPGRADE_LRU_KEPT 128	/* LOCAL_FREE_TARGET of the kernel's bpf_lru_list.c */
+
 struct upgrade {
 	struct upgrade_opts opts;
 	struct upgrade_report *report;
@@ -49,6 +51,12 @@ int upgrade_end(struct upgrade *u, int err);
 /* Attach both programs of the hooks, from `first` on; detach them. */
 int upgrade_attach(struct upgrade *u, int first);
 void upgrade_detach(struct upgrade *u, int first);
+
+/* check.c: */
+int __attribute__((format(printf, 2, 3))) refuse(int err, const char *format, ...);
+
+/* Can the library and the object handle these two maps? */
+int check_maps(struct upgrade *u, struct upgrade_config *config);
 
 /* report.c: */
 

@@ -63,6 +63,8 @@ struct upgrade_config {
 	struct upgrade_field new_special[UPGRADE_MAX_SPECIAL];
 	__u8 enabled;		/* set by upgrade_open(); otherwise, all is dead code */
 	__u8 percpu;		/* both maps are per-CPU */
+	__u8 lru;		/* the new map evicts elements */
+	__u32 lru_room;		/* as long as it has fewer, it does not */
 };
 
 struct upgrade_state {
@@ -87,6 +89,7 @@ struct upgrade_state {
 	__u64 missing;
 	__u64 stale;
 	__u64 resurrected;
+	__u64 evicted;		/* missing, but the new map is an LRU map */
 
 	__u64 visited[UPGRADE_PASSES];	/* elements compared */
 	__u64 changed[UPGRADE_PASSES];	/* elements written or deleted */

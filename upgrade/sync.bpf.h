@@ -29,6 +29,23 @@ static __always_inline void *upgrade_new_slot(const UPGRADE_NEW_KEY *key, __u32 
 	       bpf_map_lookup_elem(&UPGRADE_NEW_MAP, key);
 }
 
+extern s64 bpf_map_sum_elem_count(const struct bpf_map *map) __weak __ksym;
+
+/* Does a bulk copy of this element have to wait until somebody asks for it? */
+static __always_inline bool upgrade_would_evict(__u32 pass)
+{
+	return upgrade_config.lru && (pass == UPGRADE_COPY || pass == UPGRADE_FULL) &&
+	       bpf_map_sum_elem_count((struct bpf_map *)&UPGRADE_NEW_MAP) >=
+	       upgrade_config.lru_room;
+}
+
+/* The new map has no such element, and it should. */
+static __always_inline int upgrade_count_missing(void)
+{
+	__sync_fetch_and_add(upgrade_config.lru ? &upgrade.evicted : &upgrade.missing, 1);
+	return 1;
+}
+
 /* A lookup can miss an element that is being replaced, so try twice. */
 static __always_inline void *upgrade_find_old(const UPGRADE_OLD_KEY *key, __u32 cpu)
 {
@@ -152,9 +169,13 @@ static __always_inline int upgrade_sync_one(__u32 hash, __u32 pass)
 		if (upgrade_in_line(hash))
 			return 0;
 	}
+	if (!new && pass >= UPGRADE_CHECK)
+		return upgrade_count_missing();
+	if (!new && upgrade_would_evict(pass))
+		return 0;
 	if (pass < UPGRADE_CHECK)
 		return upgrade_write_new(s, !new, pass) ?: 1;
-	__sync_fetch_and_add(new ? &upgrade.stale : &upgrade.missing, 1);
+	__sync_fetch_and_add(&upgrade.stale, 1);
 	return 1;
 }
 
@@ -206,10 +227,10 @@ static __always_inline int upgrade_sync_percpu(__u32 hash, __u32 pass)
 	if (!new) {
 		if (owned)
 			return 0;
-		if (pass >= UPGRADE_CHECK) {
-			__sync_fetch_and_add(&upgrade.missing, 1);
-			return 1;
-		}
+		if (pass >= UPGRADE_CHECK)
+			return upgrade_count_missing();
+		if (upgrade_would_evict(pass))
+			return 0;
 		upgrade_zero_bytes(s->new, sizeof(s->new));
 		err = upgrade_write_new(s, true, pass);
 		if (err)

@@ -99,6 +99,7 @@ struct upgrade_report {
 	__u64 recursion_misses;	/* skipped runs of the markers, for any map: harmless */
 
 	__u64 missing, stale, resurrected;	/* found by the proof; must be 0 */
+	__u64 evicted;		/* missing in an LRU map, see README.md: harmless */
 	__u64 missed_events;	/* skipped runs of the new version while the old one
 				 * was still attached; must be 0 */
 	__u64 unlisted;		/* keys that the proof does not know of; must be 0 */
@@ -126,7 +127,7 @@ struct upgrade_report {
  * -ENOENT	the object does not include upgrade.bpf.h
  * -EINVAL	key or value sizes do not match, changes of a map's type are not
  *		reported, only one of the maps is per-CPU, a program is sleepable
- * -E2BIG	the new map is smaller than the old one; keys, values or possible CPUs
+ * -E2BIG	the new map is smaller than an old array; keys, values or possible CPUs
  *		beyond what README.md promises
  *
  * or what prevents the use of tracefs, which is needed to wait for RCU Tasks.

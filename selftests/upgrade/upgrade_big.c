@@ -122,8 +122,9 @@ FIXTURE_SETUP(big)
 	self->skel = upgrade_big__open();
 	bpf_map__set_type(self->skel->maps.old_map, type);
 	bpf_map__set_type(self->skel->maps.new_map, type);
-	/* An LRU map keeps some elements back for each CPU. */
-	bpf_map__set_max_entries(self->skel->maps.new_map, 4 * KEYS);
+	/* An LRU map is full when half of it is in use. */
+	bpf_map__set_max_entries(self->skel->maps.new_map,
+				 2 * (KEYS + libbpf_num_possible_cpus()));
 	ASSERT_EQ(0, upgrade_open(self->skel->obj, &opts, &self->upgrade));
 	ASSERT_EQ(0, upgrade_big__load(self->skel));
 	self->new = bpf_map__fd(self->skel->maps.new_map);

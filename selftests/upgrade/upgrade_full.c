@@ -33,6 +33,20 @@ TEST_F_TIMEOUT(small, copy_that_fails_at_first, SECONDS)
 	EXPECT_LT(0, self->report.copy_failures);
 }
 
+/* What counts is what the old map holds, not its size. */
+TEST_F_TIMEOUT(small, smaller_map, SECONDS)
+{
+	ASSERT_EQ(0, reopen_new(self, ENTRIES - 1));
+	EXPECT_EQ(-E2BIG, run(self));
+	EXPECT_EQ(UPGRADE_WATCHING, self->report.phase);
+	ASSERT_EQ(0, delete_old(self, 1));
+	ASSERT_EQ(0, reopen_new(self, ENTRIES - 1));
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(0, get_new(self, 1, 0));
+	for (__u32 key = 2; key <= ENTRIES; key++)
+		EXPECT_EQ(10 * key, get_new(self, key, 0));
+}
+
 static void write_without_room(FIXTURE_DATA(small) *self)
 {
 	replace(self);

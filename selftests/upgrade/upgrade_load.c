@@ -60,6 +60,7 @@ static void upgrade_once(struct __test_metadata *_metadata, FIXTURE_DATA(upgrade
 	total_add(&self->total, run->load, &report);
 
 	EXPECT_EQ(0, err) TH_LOG("upgrade_run: %s", report.error);
+	EXPECT_EQ(0, report.evicted) TH_LOG("the new map has room for everything");
 	EXPECT_EQ(0, v->lost + v->stale + v->resurrected)
 		TH_LOG("upgrade %d: %llu lost, %llu stale, %llu resurrected: %s",
 		       self->total.upgrades, v->lost, v->stale, v->resurrected, v->first);

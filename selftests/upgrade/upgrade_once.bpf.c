@@ -59,7 +59,8 @@ int BPF_PROG(old_event, const struct pt_regs *regs)
 	__u64 value = key;
 
 	if (key < ONCE_KEYS)
-		old_result[key] = bpf_map_update_elem(&old_map, &key, &value, BPF_ANY);
+		old_result[key % ONCE_KEYS] = bpf_map_update_elem(&old_map, &key, &value,
+								  BPF_ANY);
 	return 0;
 }
 

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The part of the setup before the object is loaded. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "parts.h"
+
+const char *const upgrade_programs[PROGRAMS] = {
+	"upgrade_mark_update", "upgrade_mark_delete", "upgrade_gate_update",
+	"upgrade_gate_delete", "upgrade_copy", "upgrade_list", "upgrade_batch",
+	"upgrade_list_batch", "upgrade_claim",
+};
+
+static int set_size(struct bpf_object *obj, const char *name, __u32 max_entries)
+{
+	return bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, name),
+					max_entries);
+}
+
+static int prepare(struct upgrade *u)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(u->obj, ".rodata.upgrade");
+	struct upgrade_config *config;
+	size_t size;
+	int err;
+
+	config = map ? bpf_map__initial_value(map, &size) : NULL;
+	if (!config || size != sizeof(*config))
+		return refuse(-ENOENT, "the object does not include upgrade.bpf.h");
+	err = check_maps(u, config);
+	if (err)
+		return err;
+	err = wait_prepare(u);
+	if (err)
+		return refuse(err, "cannot use tracefs to wait for RCU Tasks: %s", strerror(-err));
+	config->enabled = 1;
+	config->percpu = u->percpu;
+	u->dirty.key_size = config->old_key_size;
+	u->known.key_size = config->old_key_size;
+	u->stride = (config->old_key_size + 7) / 8 * 8;
+	if (!u->opts.marks_size)
+		u->opts.marks_size = 1 << 20;
+	if (!u->opts.created_size)
+		u->opts.created_size = 1 << 20;
+	if (!u->opts.max_owned)
+		u->opts.max_owned = 2 * bpf_map__max_entries(u->new_map);
+	u->opts.quiet_keys = u->opts.quiet_keys ?: 64;
+	u->opts.max_passes = u->opts.max_passes ?: 16;
+
+	for (int i = 0; i < PROGRAMS; i++) {
+		u->prog[i] = bpf_object__find_program_by_name(u->obj, upgrade_programs[i]);
+		bpf_program__set_autoload(u->prog[i], true);
+		bpf_program__set_autoattach(u->prog[i], false);
+	}
+	map = bpf_object__find_map_by_name(u->obj, "upgrade_owned");
+	return bpf_map__reuse_fd(u->old_map, u->opts.old_map_fd) ?:
+	       bpf_map__set_value_size(map, config->words * sizeof(__u64)) ?:
+	       set_size(u->obj, "upgrade_marks", u->opts.marks_size) ?:
+	       set_size(u->obj, "upgrade_created", u->opts.created_size) ?:
+	       set_size(u->obj, "upgrade_events", u->opts.old_decides ? 1 : UPGRADE_EVENTS) ?:
+	       set_size(u->obj, "upgrade_owned", u->opts.max_owned);
+}
+
+int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
+		 struct upgrade **upgrade)
+{
+	struct upgrade *u = calloc(1, sizeof(*u));
+	int err;
+
+	if (!u)
+		return -ENOMEM;
+	u->obj = obj;
+	u->opts = *opts;
+	u->inner_fd = -1;
+	u->outer_fd = -1;
+	u->instance_fd = -1;
+	err = prepare(u);
+	if (err) {
+		upgrade_close(u);
+		return err;
+	}
+	*upgrade = u;
+	return 0;
+}
