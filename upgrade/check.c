@@ -87,7 +87,6 @@ static int check_sizes(struct upgrade_config *config, int cpus)
 		return refuse(-E2BIG, "a per-CPU map, and %d CPUs: more than %u", cpus,
 			      UPGRADE_MAX_CPUS);
 	config->nr_cpus = cpus;
-	config->words = (cpus + 63) / 64;
 	return 0;
 }
 

@@ -36,12 +36,12 @@ int course_watch(struct upgrade *u)
 	int err;
 
 	report_phase(u, UPGRADE_WATCHING);
-	err = upgrade_attach(u, MARK_UPDATE);
+	err = own_begin(u) ?: upgrade_attach(u, MARK_UPDATE);
 	if (err)
 		return err;
 	report_sample(u, true);
 	/* Let changes that had already passed the hook end before the copy begins. */
-	err = wait_for_programs(u) ?: mover_run_all(u, UPGRADE_COPY);
+	err = wait_for_programs(u) ?: mover_run_old(u, UPGRADE_COPY);
 	if (err)
 		return err;
 	err = u->opts.attach_new(u->opts.ctx);
@@ -56,7 +56,7 @@ int course_watch(struct upgrade *u)
 	for (int i = 0; !err && u->state->write_errors && i < COPY_TRIES; i++) {
 		u->state->write_errors = 0;
 		err = mover_drain(u) ?: mover_reconcile(u, UPGRADE_RECONCILE) ?:
-		      mover_run_all(u, UPGRADE_COPY) ?: reconcile_until_quiet(u);
+		      mover_run_old(u, UPGRADE_COPY) ?: reconcile_until_quiet(u);
 	}
 	if (!err && u->state->write_errors)
 		err = report_error(u, -E2BIG, "the new map refused %llu elements",
@@ -73,13 +73,13 @@ int course_watch(struct upgrade *u)
  */
 static int complete(struct upgrade *u)
 {
-	int err = mover_drain_all(u) ?: mover_reconcile(u, UPGRADE_MARKED);
+	int err = mover_drain(u) ?: mover_reconcile(u, UPGRADE_MARKED);
 	__u64 refused;
 
 	if (!err && !u->no_delete)
-		err = mover_run(u, &u->known, UPGRADE_FULL);
+		err = mover_run_new(u, UPGRADE_GONE);
 	refused = u->state->write_errors;
-	err = err ?: mover_run_all(u, UPGRADE_FULL) ?: mover_drain_all(u);
+	err = err ?: mover_run_old(u, UPGRADE_FULL);
 	refused = u->state->write_errors - refused;
 	if (!err && refused)
 		err = report_error(u, -E2BIG, "the new map refused %llu elements", refused);
@@ -98,11 +98,11 @@ static int prove(struct upgrade *u)
 	u->state->evicted = 0;
 	report_phase(u, UPGRADE_SETTLED);
 	/* An event that saw the previous phase may still copy: the value is right. */
-	err = wait_for_programs(u) ?: mover_run_all(u, UPGRADE_CHECK);
+	err = wait_for_programs(u) ?: mover_run_old(u, UPGRADE_CHECK);
 	r->keys = u->state->keys;
 	r->kept = u->state->kept;
 	if (!err && !u->no_delete)
-		err = mover_drain_all(u) ?: mover_run(u, &u->known, UPGRADE_CHECK_GONE);
+		err = mover_run_new(u, UPGRADE_CHECK_GONE);
 	/* Nothing is copied any more, so ownership does not matter any more. */
 	return err ?: wait_for_programs(u);
 }
@@ -120,10 +120,9 @@ int course_finish(struct upgrade *u)
 
 	/*
 	 * The old version is detached, so no further run of it begins. Once those
-	 * that had begun have ended, and with the writers held, nothing changes
-	 * the old map any more.
+	 * that had begun have ended, and with the map frozen for system calls,
+	 * nothing changes the old map any more.
 	 */
-	u->frozen = true;
 	err = wait_for_programs(u);
 	for (int i = 0; !err && straggler && i < FINISH_TRIES; i++) {
 		reported = u->state->reported;
@@ -136,7 +135,7 @@ int course_finish(struct upgrade *u)
 	}
 	if (!err && straggler)
 		err = report_error(u, -EBUSY, "the old map is still being changed");
-	return err;
+	return err ?: own_end(u);
 }
 
 /* Once the calls of the old version that were in flight at its end have ended. */
@@ -149,14 +148,18 @@ static int open_gate(struct upgrade *u)
 	return err;
 }
 
-/* After the switch there is no way back, whatever fails. */
-int course_settle(struct upgrade *u)
+/* There is no way back from here, whatever fails. */
+void course_switch(struct upgrade *u)
 {
-	__u64 missed = report_missed_events(u);
-	int err;
-
+	u->missed = report_missed_events(u);
 	__atomic_store_n(&u->state->gate, !u->opts.old_decides, __ATOMIC_SEQ_CST);
 	report_phase(u, UPGRADE_SWITCHED);
+}
+
+int course_settle(struct upgrade *u)
+{
+	int err;
+
 	/*
 	 * An event that saw the previous phase belongs to the old version, whose
 	 * program has yet to run in that call. Detaching removes it from calls
@@ -169,7 +172,7 @@ int course_settle(struct upgrade *u)
 	err = u->opts.detach_old(u->opts.ctx);
 	if (err)
 		return report_error(u, err, "cannot detach the old version");
-	u->report->missed_events = report_missed_events(u) - missed;
+	u->report->missed_events = report_missed_events(u) - u->missed;
 	report_sample(u, true);
 	err = open_gate(u);
 	return err ?: course_finish(u);

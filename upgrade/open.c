@@ -7,8 +7,7 @@
 
 const char *const upgrade_programs[PROGRAMS] = {
 	"upgrade_mark_update", "upgrade_mark_delete", "upgrade_gate_update",
-	"upgrade_gate_delete", "upgrade_copy", "upgrade_list", "upgrade_batch",
-	"upgrade_list_batch", "upgrade_claim",
+	"upgrade_gate_delete", "upgrade_copy", "upgrade_batch", "upgrade_claim",
 };
 
 static int set_size(struct bpf_object *obj, const char *name, __u32 max_entries)
@@ -36,14 +35,12 @@ static int prepare(struct upgrade *u)
 	config->enabled = 1;
 	config->percpu = u->percpu;
 	u->dirty.key_size = config->old_key_size;
-	u->known.key_size = config->old_key_size;
-	u->stride = (config->old_key_size + 7) / 8 * 8;
+	map = bpf_object__find_map_by_name(u->obj, "upgrade_keys");
+	u->stride = (bpf_map__value_size(map) + 7) / 8 * 8;
 	if (!u->opts.marks_size)
 		u->opts.marks_size = 1 << 20;
-	if (!u->opts.created_size)
-		u->opts.created_size = 1 << 20;
 	if (!u->opts.max_owned)
-		u->opts.max_owned = 2 * bpf_map__max_entries(u->new_map);
+		u->opts.max_owned = bpf_map__max_entries(u->new_map);
 	u->opts.quiet_keys = u->opts.quiet_keys ?: 64;
 	u->opts.max_passes = u->opts.max_passes ?: 16;
 
@@ -52,13 +49,9 @@ static int prepare(struct upgrade *u)
 		bpf_program__set_autoload(u->prog[i], true);
 		bpf_program__set_autoattach(u->prog[i], false);
 	}
-	map = bpf_object__find_map_by_name(u->obj, "upgrade_owned");
 	return bpf_map__reuse_fd(u->old_map, u->opts.old_map_fd) ?:
-	       bpf_map__set_value_size(map, config->words * sizeof(__u64)) ?:
 	       set_size(u->obj, "upgrade_marks", u->opts.marks_size) ?:
-	       set_size(u->obj, "upgrade_created", u->opts.created_size) ?:
-	       set_size(u->obj, "upgrade_events", u->opts.old_decides ? 1 : UPGRADE_EVENTS) ?:
-	       set_size(u->obj, "upgrade_owned", u->opts.max_owned);
+	       set_size(u->obj, "upgrade_events", u->opts.old_decides ? 1 : UPGRADE_EVENTS);
 }
 
 int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,

@@ -8,8 +8,7 @@
 #include "upgrade.h"
 
 enum {
-	MARK_UPDATE, MARK_DELETE, GATE_UPDATE, GATE_DELETE, COPY, LIST, BATCH, LIST_BATCH,
-	CLAIM, PROGRAMS,
+	MARK_UPDATE, MARK_DELETE, GATE_UPDATE, GATE_DELETE, COPY, BATCH, CLAIM, PROGRAMS,
 };
 extern const char *const upgrade_programs[PROGRAMS];	/* their names */
 
@@ -23,18 +22,17 @@ struct upgrade {
 	struct bpf_map *old_map, *new_map;
 	struct bpf_program *prog[PROGRAMS];
 	struct bpf_link *link[PROGRAMS];
-	struct ring_buffer *marks, *created;
+	struct ring_buffer *marks;
 	struct keyset dirty;		/* reported and not reconciled yet */
-	struct keyset known;		/* may be in the new map */
 	char *batch;			/* the mapped upgrade_keys, for upgrade_batch */
 	size_t stride;			/* of its keys */
 	int outer_fd, inner_fd;		/* see wait_for_programs() */
 	int instance_fd;		/* see wait_for_calls() */
 	bool no_delete;			/* the new map is an array */
 	bool percpu;			/* both maps are per-CPU */
-	bool frozen;
 	bool out_of_memory;
 	__u64 sampled;
+	__u64 missed;		/* skipped runs of the new version before the switch */
 };
 
 static inline __u64 now(void)
@@ -107,24 +105,27 @@ int wait_for_calls(struct upgrade *u);
 
 /* mover.c: */
 
-/* The rings of reports and of created elements: open them, and read what is there. */
-int mover_open_rings(struct upgrade *u);
+/* The ring of reports: open it, and read what is there. */
+int mover_open_ring(struct upgrade *u);
 int mover_drain(struct upgrade *u);
-int mover_drain_created(struct upgrade *u);
-int mover_drain_all(struct upgrade *u);
 
-/* Have the kernel compare the elements of these keys, or all of the old map. */
-int mover_run(struct upgrade *u, struct keyset *set, enum upgrade_pass pass);
-int mover_run_all(struct upgrade *u, enum upgrade_pass pass);
+/* Have the kernel compare all elements of the old map, or of the new one. */
+int mover_run_old(struct upgrade *u, enum upgrade_pass pass);
+int mover_run_new(struct upgrade *u, enum upgrade_pass pass);
 
 /* Compare those of the keys that were reported so far, after a grace period. */
 int mover_reconcile(struct upgrade *u, enum upgrade_pass pass);
 
-/* List the new map, while only the library writes to it. */
-int mover_list(struct upgrade *u);
+/* own.c: make the map of owners; free it once the phase is DONE. */
+int own_begin(struct upgrade *u);
+int own_end(struct upgrade *u);
 
-/* course.c: up to the switch; the switch and what follows; what is left to do then. */
+/* freeze.c: have system calls that change the old map fail with -EPERM. */
+int freeze_old(struct upgrade *u);
+
+/* course.c: up to the switch; the switch; what follows; what is left to do then. */
 int course_watch(struct upgrade *u);
+void course_switch(struct upgrade *u);
 int course_settle(struct upgrade *u);
 int course_finish(struct upgrade *u);
 

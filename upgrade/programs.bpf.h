@@ -9,23 +9,17 @@ struct {
 	__uint(max_entries, 4096);
 } upgrade_marks SEC(".maps");
 
-/* Old keys for upgrade_batch. */
+/* For upgrade_batch. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, UPGRADE_BATCH);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, UPGRADE_OLD_KEY);
+	__type(value, union {
+		UPGRADE_OLD_KEY old_key;
+		UPGRADE_NEW_KEY key;
+	});
 } upgrade_keys SEC(".maps");
-
-/* New keys for upgrade_list_batch, which puts the old ones into upgrade_keys. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, UPGRADE_BATCH);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, UPGRADE_NEW_KEY);
-} upgrade_new_keys SEC(".maps");
 
 /* The keys that the mover is at. There is one mover. */
 static struct {
@@ -108,26 +102,19 @@ int upgrade_copy(struct bpf_iter__bpf_map_elem *ctx)
 	return 0;
 }
 
-/* Over the new map: write its keys, as old keys. */
-SEC("?iter/bpf_map_elem")
-int upgrade_list(struct bpf_iter__bpf_map_elem *ctx)
-{
-	if (!ctx->key)
-		return 0;
-	upgrade_copy_bytes(&upgrade_mover.key, ctx->key, sizeof(upgrade_mover.key));
-	upgrade_zero_bytes(&upgrade_mover.old_key, sizeof(upgrade_mover.old_key));
-	upgrade_revert_key(&upgrade_mover.key, &upgrade_mover.old_key);
-	bpf_seq_write(ctx->meta->seq, &upgrade_mover.old_key, sizeof(upgrade_mover.old_key));
-	return 0;
-}
-
 static long upgrade_batch_one(__u32 i, void *ctx)
 {
-	UPGRADE_OLD_KEY *key = bpf_map_lookup_elem(&upgrade_keys, &i);
+	void *key = bpf_map_lookup_elem(&upgrade_keys, &i);
 
 	if (!key)
 		return 1;
-	upgrade_copy_bytes(&upgrade_mover.old_key, key, sizeof(*key));
+	if (upgrade.batch_of_new) {
+		upgrade_copy_bytes(&upgrade_mover.key, key, sizeof(upgrade_mover.key));
+		upgrade_zero_bytes(&upgrade_mover.old_key, sizeof(upgrade_mover.old_key));
+		upgrade_revert_key(&upgrade_mover.key, &upgrade_mover.old_key);
+	} else {
+		upgrade_copy_bytes(&upgrade_mover.old_key, key, sizeof(upgrade_mover.old_key));
+	}
 	upgrade_move();
 	return 0;
 }
@@ -136,25 +123,6 @@ SEC("?syscall")
 int upgrade_batch(void *ctx)
 {
 	bpf_loop(upgrade.batch, upgrade_batch_one, NULL, 0);
-	return 0;
-}
-
-static long upgrade_list_one(__u32 i, void *ctx)
-{
-	UPGRADE_NEW_KEY *key = bpf_map_lookup_elem(&upgrade_new_keys, &i);
-	UPGRADE_OLD_KEY *old = bpf_map_lookup_elem(&upgrade_keys, &i);
-
-	if (!key || !old)
-		return 1;
-	upgrade_zero_bytes(old, sizeof(*old));
-	upgrade_revert_key(key, old);
-	return 0;
-}
-
-SEC("?syscall")
-int upgrade_list_batch(void *ctx)
-{
-	bpf_loop(upgrade.batch, upgrade_list_one, NULL, 0);
 	return 0;
 }
 

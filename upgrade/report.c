@@ -87,9 +87,8 @@ void report_fill_in(struct upgrade *u)
 	r->reconciled = s->changed[UPGRADE_RECONCILE];
 	r->refreshed = s->changed[UPGRADE_REFRESH];
 	r->repaired_marked = s->changed[UPGRADE_MARKED];
-	r->repaired_unmarked = s->changed[UPGRADE_FULL];
+	r->repaired_unmarked = s->changed[UPGRADE_FULL] + s->changed[UPGRADE_GONE];
 	r->unmarked = s->unmarked;
-	r->unlisted = s->unlisted;
 	r->lock_failures = s->lock_failures;
 	r->own_failures = s->own_failures;
 	r->copy_failures = s->copy_failures;
@@ -102,11 +101,10 @@ int report_differences(struct upgrade *u)
 {
 	struct upgrade_state *s = u->state;
 
-	if (!s->missing && !s->stale && !s->resurrected && !s->unlisted)
+	if (!s->missing && !s->stale && !s->resurrected)
 		return 0;
-	return report_error(u, -EUCLEAN,
-			    "%llu missing, %llu stale, %llu resurrected, %llu unlisted",
-			    s->missing, s->stale, s->resurrected, s->unlisted);
+	return report_error(u, -EUCLEAN, "%llu missing, %llu stale, %llu resurrected",
+			    s->missing, s->stale, s->resurrected);
 }
 
 int report_judge(struct upgrade *u)

@@ -25,7 +25,8 @@ enum upgrade_pass {
 	UPGRADE_RECONCILE,	/* its key was reported, before the switch */
 	UPGRADE_REFRESH,	/* the new version is about to touch it */
 	UPGRADE_MARKED,		/* old map frozen: its key was reported before that */
-	UPGRADE_FULL,		/* old map frozen: all keys of both maps */
+	UPGRADE_FULL,		/* old map frozen: all its keys */
+	UPGRADE_GONE,		/* ... and those of the new map that it does not have */
 	UPGRADE_CHECK,		/* proof: count differences, change nothing */
 	UPGRADE_CHECK_GONE,	/* proof: the same, for keys not in the old map */
 	UPGRADE_PASSES,
@@ -58,7 +59,6 @@ struct upgrade_config {
 	__u32 new_key_size;
 	__u32 new_value_size;
 	__u32 nr_cpus;		/* possible CPUs; 1 unless per-CPU */
-	__u32 words;		/* of the mask of owned slots */
 	struct upgrade_field old_special[UPGRADE_MAX_SPECIAL];
 	struct upgrade_field new_special[UPGRADE_MAX_SPECIAL];
 	__u8 enabled;		/* set by upgrade_open(); otherwise, all is dead code */
@@ -71,11 +71,11 @@ struct upgrade_state {
 	__u32 phase;
 	__u32 pass;		/* for upgrade_copy and upgrade_batch */
 	__u32 batch;		/* keys in upgrade_keys */
+	__u32 batch_of_new;	/* they are new keys, not old ones */
 	__u32 gate;		/* events note that the new version handles them */
 
 	__u64 reported;		/* changes of the old map */
 	__u64 unmarked;		/* of these, reports that found the ring full */
-	__u64 unlisted;		/* created keys that found their ring full */
 	__u64 lock_failures;
 	__u64 own_failures;	/* upgrade_owned was full when the new version asked */
 	__u64 copy_failures;	/* the new map was full when the new version asked */

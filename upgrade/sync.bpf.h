@@ -9,12 +9,6 @@
 
 #define UPGRADE_READS 8		/* tries to read a value that keeps changing */
 
-/* Old keys whose elements were created in the new map after it was listed. */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4096);
-} upgrade_created SEC(".maps");
-
 static __always_inline void *upgrade_old_slot(const UPGRADE_OLD_KEY *key, __u32 cpu)
 {
 	return upgrade_config.percpu ?
@@ -112,23 +106,13 @@ __noinline int upgrade_in_line(__u32 hash)
 	return !upgrade_differ(s->there, s->new, sizeof(s->new));
 }
 
-static __always_inline void upgrade_note_created(const UPGRADE_OLD_KEY *old_key)
-{
-	if (bpf_ringbuf_output(&upgrade_created, (void *)old_key, sizeof(*old_key),
-			       BPF_RB_NO_WAKEUP))
-		__sync_fetch_and_add(&upgrade.unlisted, 1);
-}
-
 /* Write s->new to the element; create it if necessary. 0 or a negative errno. */
-static __always_inline int upgrade_write_new(struct upgrade_stripe *s, bool create,
-					     __u32 pass)
+static __always_inline int upgrade_write_new(struct upgrade_stripe *s)
 {
 	int err = bpf_map_update_elem(&UPGRADE_NEW_MAP, &s->key, s->new, BPF_ANY);
 
 	if (err)
 		__sync_fetch_and_add(&upgrade.write_errors, 1);
-	else if (create && pass >= UPGRADE_REFRESH)
-		upgrade_note_created(&s->old_key);
 	return err;
 }
 
@@ -174,7 +158,7 @@ static __always_inline int upgrade_sync_one(__u32 hash, __u32 pass)
 	if (!new && upgrade_would_evict(pass))
 		return 0;
 	if (pass < UPGRADE_CHECK)
-		return upgrade_write_new(s, !new, pass) ?: 1;
+		return upgrade_write_new(s) ?: 1;
 	__sync_fetch_and_add(&upgrade.stale, 1);
 	return 1;
 }
@@ -232,15 +216,12 @@ static __always_inline int upgrade_sync_percpu(__u32 hash, __u32 pass)
 		if (upgrade_would_evict(pass))
 			return 0;
 		upgrade_zero_bytes(s->new, sizeof(s->new));
-		err = upgrade_write_new(s, true, pass);
+		err = upgrade_write_new(s);
 		if (err)
 			return err;
 		slots.changed = 1;
 	}
 	bpf_loop(upgrade_config.nr_cpus, upgrade_sync_slot, &slots, 0);
-	/* The new version may have created the element, and it notes nothing. */
-	if (slots.changed && owned && pass < UPGRADE_CHECK)
-		upgrade_note_created(&s->old_key);
 	return slots.changed;
 }
 
@@ -255,7 +236,8 @@ __noinline int upgrade_sync(__u32 hash, __u32 pass)
 
 	if (pass >= UPGRADE_PASSES || upgrade_owns_all(s))
 		return 0;
-	if (pass == UPGRADE_CHECK_GONE && upgrade_find_old(&s->old_key, 0))
+	if ((pass == UPGRADE_GONE || pass == UPGRADE_CHECK_GONE) &&
+	    upgrade_find_old(&s->old_key, 0))
 		return 0;
 	changed = upgrade_config.percpu ? upgrade_sync_percpu(hash, pass) :
 					  upgrade_sync_one(hash, pass);

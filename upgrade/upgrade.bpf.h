@@ -116,15 +116,25 @@ static __always_inline long upgrade_plain(const UPGRADE_NEW_KEY *key,
 	return 0;
 }
 
-/* The caller holds the lock of the key. */
+/* In the other phases, and for READ in the last, the new map is all there is. */
+static __always_inline bool upgrade_in_window(__u32 phase, enum upgrade_op op)
+{
+	return phase == UPGRADE_SWITCHED || (phase == UPGRADE_SETTLED && op != UPGRADE_READ);
+}
+
+/*
+ * The caller holds the lock of the key. Interrupts are off, so a grace period waits
+ * for what follows, even if a process asks with a sleepable program.
+ */
 static __always_inline long upgrade_do_locked(__u32 hash, const UPGRADE_NEW_VALUE *value,
-					      __u64 flags, enum upgrade_op op, __u32 phase)
+					      __u64 flags, enum upgrade_op op)
 {
 	struct upgrade_stripe *s = upgrade_stripe(hash);
+	__u32 phase = upgrade_phase();
 	bool all = !upgrade_config.percpu || op == UPGRADE_FORGET || op == UPGRADE_DELETE;
 	long err;
 
-	if (!upgrade_revert(s))
+	if (!upgrade_in_window(phase, op) || !upgrade_revert(s))
 		return upgrade_plain(&s->key, value, flags, op);
 	upgrade_find_owner(s);
 	if (phase == UPGRADE_SWITCHED) {
@@ -152,19 +162,16 @@ __noinline long upgrade_do(const UPGRADE_NEW_KEY *key __arg_nonnull,
 			   const UPGRADE_NEW_VALUE *value, __u64 flags, __u32 op)
 {
 	unsigned long irq;
-	__u32 hash, phase;
+	__u32 hash;
 	long err;
 
-	if (!upgrade_config.enabled)
-		return upgrade_plain(key, value, flags, op);
-	phase = upgrade_phase();
-	if (phase != UPGRADE_SWITCHED && (phase != UPGRADE_SETTLED || op == UPGRADE_READ))
+	if (!upgrade_config.enabled || !upgrade_in_window(upgrade_phase(), op))
 		return upgrade_plain(key, value, flags, op);
 	hash = upgrade_hash(key);
 	if (!upgrade_lock(hash, &irq))
 		return -UPGRADE_EBUSY;
 	upgrade_copy_bytes(&upgrade_stripe(hash)->key, key, sizeof(*key));
-	err = upgrade_do_locked(hash, value, flags, op, phase);
+	err = upgrade_do_locked(hash, value, flags, op);
 	upgrade_unlock(hash, &irq);
 	return err;
 }

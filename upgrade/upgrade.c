@@ -10,7 +10,9 @@
 /* The part of the setup that needs the object to be loaded. */
 int upgrade_begin(struct upgrade *u, struct upgrade_report *report)
 {
-	int maps[] = { bpf_map__fd(u->old_map), bpf_map__fd(u->new_map) };
+	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(u->old_map) };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info,
+		    .link_info_len = sizeof(info));
 	struct bpf_map *map;
 	int err;
 
@@ -25,19 +27,13 @@ int upgrade_begin(struct upgrade *u, struct upgrade_report *report)
 	if (u->state == MAP_FAILED || u->batch == MAP_FAILED)
 		return report_error(u, -errno, "cannot map the programs' data: is the object loaded?");
 
-	err = wait_open(u) ?: mover_open_rings(u);
+	err = wait_open(u) ?: mover_open_ring(u);
 	if (err)
 		return err;
 
-	for (int i = COPY; i <= LIST; i++) {
-		union bpf_iter_link_info info = { .map.map_fd = maps[i - COPY] };
-		LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info,
-			    .link_info_len = sizeof(info));
-
-		u->link[i] = bpf_program__attach_iter(u->prog[i], &opts);
-		if (!u->link[i])
-			return report_error(u, -errno, "cannot attach %s", upgrade_programs[i]);
-	}
+	u->link[COPY] = bpf_program__attach_iter(u->prog[COPY], &opts);
+	if (!u->link[COPY])
+		return report_error(u, -errno, "cannot attach %s", upgrade_programs[COPY]);
 	return 0;
 }
 
@@ -69,6 +65,12 @@ int upgrade_end(struct upgrade *u, int err)
 	return err ?: report_judge(u);
 }
 
+static void release_writers(struct upgrade *u)
+{
+	if (u->opts.release_writers)
+		u->opts.release_writers(u->opts.ctx, u->report->phase);
+}
+
 int upgrade_run(struct upgrade *u, struct upgrade_report *r)
 {
 	__u64 began = now(), held, switched;
@@ -80,22 +82,25 @@ int upgrade_run(struct upgrade *u, struct upgrade_report *r)
 	err = course_watch(u);
 	if (err)
 		return upgrade_end(u, err);
+	/* Writers are held for as long as it takes to stop the others, and to switch. */
 	held = now();
 	if (u->opts.hold_writers)
 		err = u->opts.hold_writers(u->opts.ctx);
 	if (err)
 		report_error(u, err, "cannot hold the writers");
-	/* Only the library writes to the new map now, so the list is exact. */
-	err = err ?: mover_drain(u) ?: mover_reconcile(u, UPGRADE_RECONCILE) ?:
-	      mover_list(u);
+	err = err ?: freeze_old(u);
 	switched = now();
 	if (!err)
-		err = course_settle(u);
-	if (u->opts.release_writers)
-		u->opts.release_writers(u->opts.ctx, r->phase);
+		course_switch(u);
+	release_writers(u);
 	r->watch_ns = switched - began;
 	r->hold_ns = now() - held;
-	r->window_ns = r->phase >= UPGRADE_SWITCHED ? now() - switched : 0;
+	if (err)
+		return upgrade_end(u, err);
+	err = course_settle(u);
+	if (r->phase == UPGRADE_DONE)
+		release_writers(u);
+	r->window_ns = now() - switched;
 	return upgrade_end(u, err);
 }
 
@@ -113,13 +118,11 @@ void upgrade_close(struct upgrade *u)
 	for (int i = 0; i < PROGRAMS; i++)
 		bpf_link__destroy(u->link[i]);
 	ring_buffer__free(u->marks);
-	ring_buffer__free(u->created);
 	if (u->state && u->state != MAP_FAILED)
 		munmap(u->state, sizeof(*u->state));
 	if (u->batch && u->batch != MAP_FAILED)
 		munmap(u->batch, UPGRADE_BATCH * u->stride);
 	wait_close(u);
 	keyset_free(&u->dirty);
-	keyset_free(&u->known);
 	free(u);
 }

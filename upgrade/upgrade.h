@@ -51,27 +51,35 @@ struct upgrade_opts {
 	const char *pins;
 
 	/*
-	 * Hold back processes that change the old map with system calls: return
-	 * 0 once none of them has an operation in flight and none will begin
-	 * one, or a negative errno to abort the upgrade. NULL if there are none.
-	 * What holds them must go away with this process, as flock() does.
+	 * Just before the switch, the old map is frozen for good: system calls that
+	 * change it fail with -EPERM. A process that gets this error has to call
+	 * upgrade_claim() and to change the new map. If others can tell from a lock
+	 * that it is time, or the map cannot be frozen, hold them: return 0 once
+	 * none of them has an operation in flight and none will begin one, or a
+	 * negative errno to abort the upgrade. What holds them must go away with
+	 * this process, as flock() does.
 	 *
-	 * release_writers() is called even if hold_writers() failed. From then
-	 * on, they use the new map and its layout if the phase is DONE, the old
-	 * one if it is below SWITCHED. In between, they need upgrade_claim(); so
-	 * do writers that are let go because this process was killed.
+	 * release_writers() is called right after the switch, or if that failed. If
+	 * the phase is below SWITCHED, they continue to use the old map. Otherwise,
+	 * they use the new map and its layout, and call upgrade_claim() before each
+	 * change. It is called again with the phase DONE: then they need not claim
+	 * any more. Both can be NULL.
 	 */
 	int (*hold_writers)(void *ctx);
 	void (*release_writers)(void *ctx, enum upgrade_phase phase);
+
+	/*
+	 * Do not freeze the old map: it has locks, timers or the like, or is mapped.
+	 * Then all that change it with system calls must be held.
+	 */
+	bool no_freeze;
 
 	void (*sample)(void *ctx, const struct upgrade_sample *sample);	/* or NULL */
 	void *ctx;
 
 	__u32 marks_size;	/* bytes of the ring of reports; default 1 MiB */
-	__u32 created_size;	/* bytes of the ring of keys created in the new map in
-				 * the window; default 1 MiB */
 	__u32 max_owned;	/* keys that the new version can write in the window;
-				 * default: twice the new map's max_entries */
+				 * default: the new map's max_entries */
 	__u32 quiet_keys;	/* switch if a pass has no more keys; default 64 */
 	__u32 max_passes;	/* reconcile passes before the switch; default 16 */
 	__u32 min_passes;	/* ... even if quiet; default 0 */
@@ -102,7 +110,6 @@ struct upgrade_report {
 	__u64 evicted;		/* missing in an LRU map, see README.md: harmless */
 	__u64 missed_events;	/* skipped runs of the new version while the old one
 				 * was still attached; must be 0 */
-	__u64 unlisted;		/* keys that the proof does not know of; must be 0 */
 
 	/* Calls of the new version that the library had to refuse; must be 0. */
 	__u64 lock_failures;	/* in an NMI that found the key locked */
@@ -116,7 +123,7 @@ struct upgrade_report {
 
 	__u64 watch_ns;		/* from attaching the markers to the switch */
 	__u64 window_ns;	/* from the switch to the end */
-	__u64 hold_ns;		/* time that writers in user space were held back */
+	__u64 hold_ns;		/* of this, time that writers in user space were held */
 };
 
 /*
@@ -174,7 +181,8 @@ int upgrade_resume(struct upgrade *upgrade, struct upgrade_report *report);
  * Returns
  *
  * 0		the process may change the new map
- * 1		the old version is in charge: it must change the old map
+ * 1		the old version is in charge: it must change the old map, or ask again if
+ *		that is frozen already
  * < 0		it must leave the key alone: there is no room, see opts.max_owned
  */
 int upgrade_claim(int prog_fd, const void *key, __u32 size);

@@ -46,6 +46,7 @@ struct writer {
 struct load {
 	bool percpu, array, lru;
 	int old_fd, new_fd;
+	int claim_fd;		/* the program for upgrade_claim(); 0: not needed */
 	struct load_request *requests;
 	int hold, use_new, stop;
 	/* The last one is not a thread: it stands for the first content. */

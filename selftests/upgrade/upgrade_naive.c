@@ -109,7 +109,7 @@ static void switch_and_judge(struct __test_metadata *_metadata, FIXTURE_DATA(nai
 	bpf_link__destroy(self->new->links.mirror_delete);
 	self->new->links.mirror_update = NULL;
 	self->new->links.mirror_delete = NULL;
-	load_release(load, true);
+	load_release(load, true, 0);
 	load_wait(load, 2000);
 	load_end(load);
 	load_judge(load, &v);

@@ -3,10 +3,12 @@
  * What the writers do. Bits of an old key: 0-2 what happens to it after the switch,
  * 3 whether it belongs to a single writer, 4-5 to which one, 6-9 free.
  */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/syscall.h>
 #include <bpf/bpf.h>
+#include "upgrade.h"
 #include "upgrade_ops.h"
 
 #define BATCH 4
@@ -128,13 +130,33 @@ static __u32 make_value(const struct load *load, void *buffer, __u32 stamp, bool
 	return size * LOAD_CPUS;
 }
 
+/*
+ * What is claimed belongs to the new version even if the operation fails. So only do
+ * what cannot fail: that a deleted key was not there does not matter.
+ */
+static int by_claim(int claim_fd, int fd, const struct load_op *op, const void *value)
+{
+	__u32 key = op->key + LOAD_SHIFT;
+	int err = upgrade_claim(claim_fd, &key, sizeof(key));
+
+	if (err)
+		return err;
+	if (op->kind == LOAD_UPDATE)
+		return bpf_map_update_elem(fd, &key, value, BPF_ANY);
+	err = bpf_map_delete_elem(fd, &key);
+	return err == -ENOENT ? 0 : err;
+}
+
 /* Every other deletion looks up the value as well. */
-static int by_one(struct writer *w, int fd, const struct load_op *op, bool new)
+static int by_one(struct writer *w, int fd, const struct load_op *op, bool new,
+		  int claim_fd)
 {
 	char value[LONG_STRIDE] = {};
 	__u32 key = op->key + (new ? LOAD_SHIFT : 0);
 
 	make_value(w->load, value, op->stamp, new);
+	if (claim_fd)
+		return by_claim(claim_fd, fd, op, value);
 	if (op->kind == LOAD_UPDATE)
 		return bpf_map_update_elem(fd, &key, value, op->flags);
 	if (op->stamp & 1)
@@ -145,6 +167,7 @@ static int by_one(struct writer *w, int fd, const struct load_op *op, bool new)
 void load_by_syscall(struct writer *w)
 {
 	bool new = __atomic_load_n(&w->load->use_new, __ATOMIC_SEQ_CST);
+	int claim_fd = __atomic_load_n(&w->load->claim_fd, __ATOMIC_SEQ_CST);
 	int fd = new ? w->load->new_fd : w->load->old_fd;
 	char values[BATCH * LONG_STRIDE] = {};
 	struct load_op op[BATCH];
@@ -153,7 +176,8 @@ void load_by_syscall(struct writer *w)
 	int err;
 
 	op[0] = pick(w, new);
-	if (op[0].kind == LOAD_UPDATE && op[0].flags == BPF_ANY && !(rnd(w) & 7))
+	if (op[0].kind == LOAD_UPDATE && op[0].flags == BPF_ANY && !(rnd(w) & 7) &&
+	    !claim_fd)
 		count = BATCH;
 	for (__u32 i = 0; i < count && count > 1; i++) {
 		if (i)
@@ -166,7 +190,7 @@ void load_by_syscall(struct writer *w)
 	if (count > 1)
 		err = bpf_map_update_batch(fd, keys, values, &count, NULL);
 	else
-		err = by_one(w, fd, op, new);
+		err = by_one(w, fd, op, new, claim_fd);
 	end = load_now();
 	note_time(w, start, end);
 	if (size == 0 && err)
@@ -185,7 +209,7 @@ int load_fill(struct load *load)
 	fill->load = load;
 	for (op.key = 0; op.key < LOAD_KEYS; op.key += 2) {
 		op.stamp = (LOAD_FILL + 1) << 24 | op.key;
-		err = by_one(fill, load->old_fd, &op, false);
+		err = by_one(fill, load->old_fd, &op, false, 0);
 		if (err)
 			return -err;
 		load_remember(fill, &op, false, 1, 1);

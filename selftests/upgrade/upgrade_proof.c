@@ -8,7 +8,8 @@ TEST_F(small, moves)
 	for (__u32 key = 1; key <= ENTRIES; key++)
 		EXPECT_EQ(10 * key, get_new(self, key, 0));
 	EXPECT_EQ(1, self->held);
-	EXPECT_EQ(1, self->released);
+	EXPECT_EQ(2, self->released);
+	EXPECT_EQ(UPGRADE_SWITCHED, self->first);
 	EXPECT_EQ(UPGRADE_DONE, self->phase);
 }
 
@@ -52,7 +53,7 @@ static void change_late(FIXTURE_DATA(small) *self)
 	set_old(self, 1, 11);
 }
 
-/* A writer that was not held: its change is carried over. */
+/* A writer that was not held, nor kept out: its change is carried over. */
 TEST_F(small, change_during_the_proof)
 {
 	self->on_settled = change_late;

@@ -57,7 +57,11 @@ static inline int run_hold(void *ctx)
 
 static inline void run_release(void *ctx, enum upgrade_phase phase)
 {
-	load_release(((struct run *)ctx)->load, phase >= UPGRADE_SWITCHED);
+	struct run *run = ctx;
+	int claim_fd = bpf_program__fd(run->new->progs.upgrade_claim);
+
+	load_release(run->load, phase >= UPGRADE_SWITCHED,
+		     phase == UPGRADE_SWITCHED ? claim_fd : 0);
 }
 
 static inline void run_sample(void *ctx, const struct upgrade_sample *s)

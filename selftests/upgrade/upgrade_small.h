@@ -19,7 +19,7 @@ FIXTURE(small)
 	struct upgrade *upgrade;
 	int old, new;
 	int held, released;		/* numbers of calls */
-	enum upgrade_phase phase;	/* as passed to release_writers() */
+	enum upgrade_phase first, phase;	/* as passed to release_writers() */
 	int hold_result;
 	void (*on_attach)(FIXTURE_DATA(small) *self);
 	void (*on_hold)(FIXTURE_DATA(small) *self);
@@ -97,7 +97,8 @@ static inline void release(void *ctx, enum upgrade_phase phase)
 {
 	FIXTURE_DATA(small) *self = ctx;
 
-	self->released++;
+	if (!self->released++)
+		self->first = phase;
 	self->phase = phase;
 }
 
@@ -162,6 +163,8 @@ FIXTURE_SETUP(small)
 		.sample = sample,
 		.ctx = self,
 		.min_passes = 1,
+		/* System calls stand in for the old version's programs. */
+		.no_freeze = true,
 	};
 	for (__u32 key = 1; key <= ENTRIES; key++)
 		ASSERT_EQ(0, set_old(self, key, 10 * key));

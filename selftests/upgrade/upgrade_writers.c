@@ -74,8 +74,9 @@ void load_hold(struct load *load)
 			usleep(100);
 }
 
-void load_release(struct load *load, bool use_new)
+void load_release(struct load *load, bool use_new, int claim_fd)
 {
+	__atomic_store_n(&load->claim_fd, claim_fd, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&load->use_new, use_new, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&load->hold, 0, __ATOMIC_SEQ_CST);
 }

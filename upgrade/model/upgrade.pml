@@ -14,7 +14,7 @@ mtype = { WATCHING, SWITCHED, SETTLED, DONE, READ, UPDATE, CREATE, DELETE, WRITE
 
 mtype phase = WATCHING;
 byte O = FIRST, N;
-bool lock, owned, hold, busy, gate, attached_new, attached_old = true;
+bool lock, owned, frozen, writing, gate, attached_new, attached_old = true;
 bool in_program[3], in_call[2];		/* RCU and RCU Tasks wait for these ... */
 bool rcu[3], tasks[2];			/* ... until they have ended */
 bool kill = true, scarce = true;
@@ -104,7 +104,8 @@ inline new_program()
 		:: ok && kind == READ -> assert(possible(N, past) || announced)
 		:: else
 		fi
-	:: else -> if :: kind == READ -> assert(possible(N, past)) :: else -> change(N) fi
+	:: else ->
+		if :: kind == READ -> assert(possible(N, past) || announced) :: else -> change(N) fi
 	fi
 }
 
@@ -156,25 +157,35 @@ proctype Cpu(byte id)
 	event(2 + id)
 }
 
+/* It finds out by an error that the old map is frozen, and does not wait for anybody. */
 proctype Writer()
 {
 	byte v;
 	bool ok = true;
 
-	d_step { !hold -> busy = true; before[4] = done; in_program[WRITER] = true };
+	before[4] = done;
+again:
 	if
-	:: phase == WATCHING -> O = 4
-	:: phase == DONE || (phase != WATCHING && NO_CLAIM) -> N = 4
-	:: else ->
+	:: d_step { !frozen -> writing = true };
+		O = 4;
+		writing = false
+	:: frozen ->
 		take();		/* upgrade_claim() */
-		if :: phase == SWITCHED -> sync() :: else fi;
-		if :: ok -> d_step { owned = true; announced++ } :: else fi;
+		d_step { in_program[WRITER] = true; v = phase };
+		if
+		:: v == WATCHING -> drop(); leave(WRITER); goto again
+		:: v != WATCHING && v != DONE && !NO_CLAIM ->
+			if :: v == SWITCHED -> sync() :: else fi;
+			if :: ok -> d_step { owned = true; announced++ } :: else fi
+		:: else -> announced++
+		fi;
 		drop();
+		leave(WRITER);
 		if :: ok -> d_step { N = 4; announced-- } :: else fi
 	fi;
 	d_step {
 		if :: ok -> succeed(4) :: else fi;
-		leave(WRITER); busy = false; ended++
+		ended++
 	}
 }
 
@@ -191,8 +202,7 @@ proctype Mover()
 
 	if :: take(); sync(); drop() :: true fi;
 	attached_new = true;
-	hold = !NO_HOLD;
-	(!busy || NO_HOLD);
+	if :: !NO_FREEZE -> d_step { !writing -> frozen = true } :: else fi;
 	gate = !NO_GATE;
 	phase = SWITCHED;
 	may_die();
@@ -200,12 +210,11 @@ proctype Mover()
 	attached_old = false;
 	goto finish;
 resume:
-	hold = false;
 	phase = SWITCHED;
 	wait_for_calls();
 	attached_old = false;
 finish:
-	if :: !NO_FREEZE -> wait_for_programs() :: else fi;
+	if :: !NO_GRACE -> wait_for_programs() :: else fi;
 	take(); sync(); v = 0; drop();
 	if :: !ok && !GIVE_UP -> goto finish :: else fi;
 	if :: !NO_SETTLE -> phase = SETTLED; wait_for_programs() :: else fi;
@@ -214,7 +223,6 @@ finish:
 	if :: !ok -> phase = SWITCHED; goto finish :: else fi;
 	if :: !NO_SETTLE -> wait_for_programs() :: else fi;
 	phase = DONE;
-	hold = false;
 	ended == 3;
 	assert(possible(N, followed));
 	/* Nothing is there that only the old version recorded, after the switch. */

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How long writers in user space are held does not depend on the size of the map,
+ * and a writer that does not know of the upgrade is kept from writing the old map.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include "upgrade_small.h"
+
+#define HELD_NS 20000000	/* what README.md promises */
+
+static int reopen_to_freeze(FIXTURE_DATA(small) *self, __u32 entries)
+{
+	self->opts.no_freeze = false;
+	return reopen_new(self, entries);
+}
+
+/* One that forgot about the upgrade. */
+static void write_old(FIXTURE_DATA(small) *self)
+{
+	self->result[0] = set_old(self, 1, 11);
+	self->result[1] = delete_old(self, 2);
+}
+
+TEST_F_TIMEOUT(small, old_map_is_frozen, SECONDS)
+{
+	ASSERT_EQ(0, reopen_to_freeze(self, 2 * ENTRIES));
+	self->on_settled = write_old;
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(-EPERM, self->result[0]);
+	EXPECT_EQ(-EPERM, self->result[1]);
+	EXPECT_EQ(0, self->report.stragglers);
+	EXPECT_EQ(10, get_new(self, 1, 0));
+}
+
+/* By an upgrade that was killed at just that moment, for example. */
+TEST_F_TIMEOUT(small, old_map_was_frozen, SECONDS)
+{
+	ASSERT_EQ(0, reopen_to_freeze(self, 2 * ENTRIES));
+	ASSERT_EQ(0, bpf_map_freeze(self->old));
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(10, get_new(self, 1, 0));
+}
+
+/*
+ * A writer without a gate: it learns from the error that it has to claim the key and
+ * to use the new map, and loses nothing.
+ */
+static int last_written, stop;
+
+static int write_one(FIXTURE_DATA(small) *self, __u32 value)
+{
+	struct wide_key key = { 1 };
+	int err = set_old(self, 1, value);
+
+	if (err == -EPERM)
+		err = upgrade_claim(bpf_program__fd(self->skel->progs.upgrade_claim), &key,
+				    sizeof(key)) ?: set_new(self, 1, value);
+	return err;
+}
+
+static void *write_all(void *arg)
+{
+	for (__u32 value = 1; !__atomic_load_n(&stop, __ATOMIC_SEQ_CST); value++) {
+		while (write_one(arg, value) == 1)	/* frozen, but not switched yet */
+			;
+		last_written = value;
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(small, writer_without_a_gate, SECONDS)
+{
+	pthread_t thread;
+
+	self->opts.hold_writers = NULL;
+	self->opts.release_writers = NULL;
+	ASSERT_EQ(0, reopen_to_freeze(self, 2 * ENTRIES));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, write_all, self));
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	usleep(20000);
+	__atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+	EXPECT_LT(0, last_written);
+	EXPECT_EQ(last_written, get_new(self, 1, 0));
+}
+
+static int fill(int map, __u32 first, __u32 count)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	static __u32 keys[10000];
+	static __u64 values[10000];
+
+	for (__u32 i = 0; i < count; i++) {
+		keys[i] = first + i;
+		values[i] = 10ULL * keys[i];
+	}
+	return bpf_map_update_batch(map, keys, values, &count, &opts);
+}
+
+static bool has_owners(FIXTURE_DATA(small) *self)
+{
+	__u32 zero = 0, id;
+
+	return !bpf_map_lookup_elem(bpf_map__fd(self->skel->maps.upgrade_owned), &zero, &id);
+}
+
+static void look_for_owners(FIXTURE_DATA(small) *self)
+{
+	self->found = has_owners(self);
+}
+
+TEST_F_TIMEOUT(small, owners_are_freed, SECONDS)
+{
+	self->on_detach = look_for_owners;
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_TRUE(self->found);
+	EXPECT_FALSE(has_owners(self));
+}
+
+TEST_F_TIMEOUT(small, hold_does_not_grow, SECONDS)
+{
+	for (__u32 size = 10000; size <= 100000; size *= 10) {
+		close(self->old);
+		self->old = bpf_map_create(BPF_MAP_TYPE_HASH, "old_map", 4, 8, size, NULL);
+		ASSERT_LE(0, self->old);
+		for (__u32 key = 1; key < size; key += 10000)
+			ASSERT_EQ(0, fill(self->old, key, 10000));
+		self->opts.old_map_fd = self->old;
+		ASSERT_EQ(0, reopen_to_freeze(self, size));
+		EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+		EXPECT_EQ(size, self->report.keys);
+		EXPECT_GT(HELD_NS, self->report.hold_ns);
+		printf("# %u keys: watch %llu ms, window %llu ms, writers held for %llu us\n",
+		       size, self->report.watch_ns / 1000000,
+		       self->report.window_ns / 1000000, self->report.hold_ns / 1000);
+	}
+}
+
+TEST_HARNESS_MAIN
