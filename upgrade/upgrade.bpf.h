@@ -64,6 +64,7 @@ const volatile struct upgrade_config upgrade_config SEC(".rodata.upgrade") = {
 
 #include "lock.bpf.h"
 #include "own.bpf.h"
+#include "read.bpf.h"
 #include "sync.bpf.h"
 #include "gate.bpf.h"
 
