@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 /* What upgrade_open() refuses. */
 #include <errno.h>
 #include <stdarg.h>
@@ -7,14 +7,14 @@
 #include <bpf/bpf.h>
 #include "parts.h"
 
-int __attribute__((format(printf, 2, 3))) refuse(int err, const char *format, ...)
+int __attribute__((format(printf, 3, 4)))
+refuse(const struct upgrade *u, int err, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	fprintf(stderr, "upgrade: ");
-	vfprintf(stderr, format, args);
-	fprintf(stderr, "\n");
+	if (u->opts.error)
+		vsnprintf(u->opts.error, u->opts.error_size, format, args);
 	va_end(args);
 	return err;
 }
@@ -76,15 +76,15 @@ static __u32 lru_room(const struct bpf_map *map)
 	return kept * cpus < size ? size - kept * cpus : 0;
 }
 
-static int check_sizes(struct upgrade_config *config, int cpus)
+static int check_sizes(struct upgrade *u, struct upgrade_config *config, int cpus)
 {
 	if (config->old_key_size > UPGRADE_MAX_KEY || config->new_key_size > UPGRADE_MAX_KEY)
-		return refuse(-E2BIG, "keys of more than %u bytes", UPGRADE_MAX_KEY);
+		return refuse(u, -E2BIG, "keys of more than %u bytes", UPGRADE_MAX_KEY);
 	if (config->old_value_size > UPGRADE_MAX_VALUE ||
 	    config->new_value_size > UPGRADE_MAX_VALUE)
-		return refuse(-E2BIG, "values of more than %u bytes", UPGRADE_MAX_VALUE);
+		return refuse(u, -E2BIG, "values of more than %u bytes", UPGRADE_MAX_VALUE);
 	if (cpus > UPGRADE_MAX_CPUS)
-		return refuse(-E2BIG, "a per-CPU map, and %d CPUs: more than %u", cpus,
+		return refuse(u, -E2BIG, "a per-CPU map, and %d CPUs: more than %u", cpus,
 			      UPGRADE_MAX_CPUS);
 	config->nr_cpus = cpus;
 	return 0;
@@ -100,10 +100,10 @@ static int check_special(struct upgrade *u, struct upgrade_config *config)
 			       config->new_special, 0);
 
 	if (old < 0 || new < 0)
-		return refuse(-E2BIG, "more than %u locks, timers or the like in a value",
+		return refuse(u, -E2BIG, "more than %u locks, timers or the like in a value",
 			      UPGRADE_MAX_SPECIAL);
 	if (u->percpu && new)
-		return refuse(-EINVAL, "kernel pointers in a per-CPU value");
+		return refuse(u, -EINVAL, "kernel pointers in a per-CPU value");
 	return 0;
 }
 
@@ -116,35 +116,35 @@ int check_maps(struct upgrade *u, struct upgrade_config *config)
 
 	err = bpf_map_get_info_by_fd(u->opts.old_map_fd, &info, &len);
 	if (err)
-		return refuse(err, "cannot use the old map: %s", strerror(-err));
+		return refuse(u, err, "cannot use the old map: %s", strerror(-err));
 	u->old_map = bpf_object__find_map_by_name(u->obj, config->old_map);
 	u->new_map = bpf_object__find_map_by_name(u->obj, config->new_map);
 	if (!u->old_map || !u->new_map)
-		return refuse(-ENOENT, "no map %s", u->old_map ? config->new_map :
+		return refuse(u, -ENOENT, "no map %s", u->old_map ? config->new_map :
 								 config->old_map);
 	type = bpf_map__type(u->new_map);
 	if (!reported_type(info.type) || !reported_type(type))
-		return refuse(-EINVAL, "changes of this map type are not reported");
+		return refuse(u, -EINVAL, "changes of this map type are not reported");
 	if (is_percpu(info.type) != is_percpu(type) ||
 	    (is_array(type) && !is_array(info.type)))
-		return refuse(-EINVAL, "map type %u cannot become %u", info.type, type);
+		return refuse(u, -EINVAL, "map type %u cannot become %u", info.type, type);
 	if (info.key_size != config->old_key_size ||
 	    info.value_size != config->old_value_size)
-		return refuse(-EINVAL, "the old map has keys of %u and values of %u bytes",
+		return refuse(u, -EINVAL, "the old map has keys of %u and values of %u bytes",
 			      info.key_size, info.value_size);
 	if (bpf_map__key_size(u->new_map) != config->new_key_size ||
 	    bpf_map__value_size(u->new_map) != config->new_value_size)
-		return refuse(-EINVAL, "%s has other sizes than its types", config->new_map);
+		return refuse(u, -EINVAL, "%s has other sizes than its types", config->new_map);
 	/* Otherwise what counts is what the old map holds. */
 	if (is_array(info.type) && bpf_map__max_entries(u->new_map) < info.max_entries)
-		return refuse(-E2BIG, "%s is smaller than the old array of %u", config->new_map,
+		return refuse(u, -E2BIG, "%s is smaller than the old array of %u", config->new_map,
 			      info.max_entries);
-	err = check_sizes(config, is_percpu(type) ? libbpf_num_possible_cpus() : 1);
+	err = check_sizes(u, config, is_percpu(type) ? libbpf_num_possible_cpus() : 1);
 	if (err)
 		return err;
 	bpf_object__for_each_program(prog, u->obj)
 		if (bpf_program__autoload(prog) && is_sleepable(prog))
-			return refuse(-EINVAL, "%s is sleepable", bpf_program__name(prog));
+			return refuse(u, -EINVAL, "%s is sleepable", bpf_program__name(prog));
 	u->no_delete = is_array(type);
 	u->percpu = is_percpu(type);
 	config->lru = is_lru(type);

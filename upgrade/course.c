@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 /* The course of an upgrade: the steps in README.md. */
 #include <errno.h>
 #include "parts.h"

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * From the switch until the old version is detached, an event runs both versions:
  * the new one handles it and notes that here, and then the old one's changes of its

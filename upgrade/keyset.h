@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /* Distinct keys in the order of insertion, found by a hash table of indices. */
 #ifndef KEYSET_H
 #define KEYSET_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* The locks of the new map's keys, and the memory that goes with each of them. */
 #ifndef UPGRADE_LOCK_BPF_H
 #define UPGRADE_LOCK_BPF_H

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 /* Brings the new map in line with the old one, as told by course.c. */
 #include <errno.h>
 #include <stdlib.h>

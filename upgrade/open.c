@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 /* The part of the setup before the object is loaded. */
 #include <errno.h>
 #include <stdlib.h>
@@ -9,6 +9,9 @@ const char *const upgrade_programs[PROGRAMS] = {
 	"upgrade_mark_update", "upgrade_mark_delete", "upgrade_gate_update",
 	"upgrade_gate_delete", "upgrade_copy", "upgrade_batch", "upgrade_claim",
 };
+
+/* Up to the last member of the first version of the library. */
+#define OPTS_LEAST (offsetof(struct upgrade_opts, min_passes) + sizeof(__u32))
 
 static int set_size(struct bpf_object *obj, const char *name, __u32 max_entries)
 {
@@ -24,14 +27,16 @@ static int prepare(struct upgrade *u)
 	int err;
 
 	config = map ? bpf_map__initial_value(map, &size) : NULL;
-	if (!config || size != sizeof(*config))
-		return refuse(-ENOENT, "the object does not include upgrade.bpf.h");
+	if (!config)
+		return refuse(u, -ENOENT, "the object does not include upgrade.bpf.h");
+	if (size != sizeof(*config) || config->version != UPGRADE_VERSION)
+		return refuse(u, -EPROTO, "the object is for another version of the library");
 	err = check_maps(u, config);
 	if (err)
 		return err;
 	err = wait_prepare(u);
 	if (err)
-		return refuse(err, "cannot use tracefs to wait for RCU Tasks: %s", strerror(-err));
+		return refuse(u, err, "cannot use tracefs to wait for RCU Tasks: %s", strerror(-err));
 	config->enabled = 1;
 	config->percpu = u->percpu;
 	u->dirty.key_size = config->old_key_size;
@@ -54,6 +59,21 @@ static int prepare(struct upgrade *u)
 	       set_size(u->obj, "upgrade_events", u->opts.old_decides ? 1 : UPGRADE_EVENTS);
 }
 
+bool copy_in(void *to, size_t size, size_t least, const void *from)
+{
+	size_t from_size = *(const size_t *)from;
+	const char *bytes = from;
+
+	if (from_size < least)
+		return false;
+	for (size_t i = size; i < from_size; i++)
+		if (bytes[i])
+			return false;
+	memset(to, 0, size);
+	memcpy(to, from, from_size < size ? from_size : size);
+	return true;
+}
+
 int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
 		 struct upgrade **upgrade)
 {
@@ -63,11 +83,10 @@ int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
 	if (!u)
 		return -ENOMEM;
 	u->obj = obj;
-	u->opts = *opts;
 	u->inner_fd = -1;
 	u->outer_fd = -1;
 	u->instance_fd = -1;
-	err = prepare(u);
+	err = copy_in(&u->opts, sizeof(u->opts), OPTS_LEAST, opts) ? prepare(u) : -EINVAL;
 	if (err) {
 		upgrade_close(u);
 		return err;

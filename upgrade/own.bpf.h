@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* Who owns a key of the new map. The caller holds its lock. */
 #ifndef UPGRADE_OWN_BPF_H
 #define UPGRADE_OWN_BPF_H

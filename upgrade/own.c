@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 /* The map of owners, which exists from the start of an upgrade to its end. */
 #include <unistd.h>
 #include <bpf/bpf.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /* What the parts of the library's user space side share. */
 #ifndef UPGRADE_PARTS_H
 #define UPGRADE_PARTS_H
@@ -16,7 +16,7 @@ extern const char *const upgrade_programs[PROGRAMS];	/* their names */
 
 struct upgrade {
 	struct upgrade_opts opts;
-	struct upgrade_report *report;
+	struct upgrade_report *report, full;	/* the first points to the other */
 	struct upgrade_state *state;	/* in memory shared with the programs */
 	struct bpf_object *obj;
 	struct bpf_map *old_map, *new_map;
@@ -43,20 +43,31 @@ static inline __u64 now(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
+/*
+ * open.c: copy a struct that begins with its size from the caller, who may have been
+ * compiled with an older or a newer version. False if it has less than `least` bytes
+ * or more than is known here, unless those are 0.
+ */
+bool copy_in(void *to, size_t size, size_t least, const void *from);
+
 /* upgrade.c: */
-int upgrade_begin(struct upgrade *u, struct upgrade_report *report);
+int upgrade_begin(struct upgrade *u);
 int upgrade_end(struct upgrade *u, int err);
 /* Attach both programs of the hooks, from `first` on; detach them. */
 int upgrade_attach(struct upgrade *u, int first);
 void upgrade_detach(struct upgrade *u, int first);
 
 /* check.c: */
-int __attribute__((format(printf, 2, 3))) refuse(int err, const char *format, ...);
+int __attribute__((format(printf, 3, 4)))
+refuse(const struct upgrade *u, int err, const char *format, ...);
 
 /* Can the library and the object handle these two maps? */
 int check_maps(struct upgrade *u, struct upgrade_config *config);
 
 /* report.c: */
+
+/* Do it, and give the caller as much of the report as he knows of. */
+int report_to(struct upgrade *u, struct upgrade_report *report, int (*what)(struct upgrade *u));
 
 /* Record an error, unless there is an earlier one; returns `err`. */
 int __attribute__((format(printf, 3, 4)))

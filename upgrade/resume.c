@@ -1,14 +1,15 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 /* Finish the upgrade of a process that died. */
 #include <errno.h>
 #include "parts.h"
 
-int upgrade_resume(struct upgrade *u, struct upgrade_report *r)
+static int resume(struct upgrade *u)
 {
+	struct upgrade_report *r = u->report;
 	__u64 began = now();
 	int err;
 
-	err = upgrade_begin(u, r);
+	err = upgrade_begin(u);
 	if (err)
 		return err;
 	r->phase = u->state->phase;
@@ -21,4 +22,9 @@ int upgrade_resume(struct upgrade *u, struct upgrade_report *r)
 	err = upgrade_attach(u, MARK_UPDATE) ?: mover_drain(u) ?: course_finish(u);
 	r->window_ns = now() - began;
 	return upgrade_end(u, err);
+}
+
+int upgrade_resume(struct upgrade *u, struct upgrade_report *r)
+{
+	return report_to(u, r, resume);
 }

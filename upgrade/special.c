@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 /* Fields of a map's value that only the kernel touches: found by their BTF types. */
 #include <string.h>
 #include <bpf/btf.h>

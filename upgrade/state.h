@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /* What upgrade.bpf.h and the library's user space side share. */
 #ifndef UPGRADE_STATE_H
 #define UPGRADE_STATE_H
@@ -50,8 +50,12 @@ struct upgrade_field {
 	__u32 size;		/* 0: no more fields */
 };
 
+/* Of the structs below. To be increased with each change. */
+#define UPGRADE_VERSION 1
+
 /* Read-only once the object is loaded. */
 struct upgrade_config {
+	__u32 version;
 	char old_map[UPGRADE_NAME_LEN];
 	char new_map[UPGRADE_NAME_LEN];
 	__u32 old_key_size;

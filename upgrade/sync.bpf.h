@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Bring an element of the new map in line with the old map. All of this is called
  * with the lock of the key held, and the keys in the stripe of that lock.

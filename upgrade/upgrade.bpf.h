@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Live upgrade, the BPF side. The new version's .bpf.c includes this file after
  * vmlinux.h and after it has defined
@@ -54,6 +54,7 @@
 struct upgrade_state upgrade SEC(".data.upgrade") = {};
 
 const volatile struct upgrade_config upgrade_config SEC(".rodata.upgrade") = {
+	.version = UPGRADE_VERSION,
 	.old_map = UPGRADE_STR(UPGRADE_OLD_MAP),
 	.new_map = UPGRADE_STR(UPGRADE_NEW_MAP),
 	.old_key_size = sizeof(UPGRADE_OLD_KEY),

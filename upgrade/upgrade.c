@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 /* Live upgrade, the user space side. See upgrade.h. */
 #include <errno.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "parts.h"
 
 /* The part of the setup that needs the object to be loaded. */
-int upgrade_begin(struct upgrade *u, struct upgrade_report *report)
+int upgrade_begin(struct upgrade *u)
 {
 	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(u->old_map) };
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info,
@@ -16,8 +16,6 @@ int upgrade_begin(struct upgrade *u, struct upgrade_report *report)
 	struct bpf_map *map;
 	int err;
 
-	memset(report, 0, sizeof(*report));
-	u->report = report;
 	map = bpf_object__find_map_by_name(u->obj, ".data.upgrade");
 	u->state = mmap(NULL, sizeof(*u->state), PROT_READ | PROT_WRITE, MAP_SHARED,
 			bpf_map__fd(map), 0);
@@ -71,12 +69,13 @@ static void release_writers(struct upgrade *u)
 		u->opts.release_writers(u->opts.ctx, u->report->phase);
 }
 
-int upgrade_run(struct upgrade *u, struct upgrade_report *r)
+static int run(struct upgrade *u)
 {
+	struct upgrade_report *r = u->report;
 	__u64 began = now(), held, switched;
 	int err;
 
-	err = upgrade_begin(u, r);
+	err = upgrade_begin(u);
 	if (err)
 		return err;
 	err = course_watch(u);
@@ -102,6 +101,11 @@ int upgrade_run(struct upgrade *u, struct upgrade_report *r)
 		release_writers(u);
 	r->window_ns = now() - switched;
 	return upgrade_end(u, err);
+}
+
+int upgrade_run(struct upgrade *u, struct upgrade_report *r)
+{
+	return report_to(u, r, run);
 }
 
 int upgrade_claim(int prog_fd, const void *key, __u32 size)

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /*
  * Live upgrade of a stateful BPF program, the user space side. README.md has an
  * example and explains why nothing is lost.
@@ -7,8 +7,13 @@
 #define UPGRADE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <bpf/libbpf.h>
 #include "state.h"
+
+#ifndef UPGRADE_API
+#define UPGRADE_API __attribute__((visibility("default")))
+#endif
 
 struct upgrade;
 
@@ -20,9 +25,17 @@ struct upgrade_sample {
 	__u64 copied;		/* elements compared by the bulk copy so far */
 };
 
-/* A number that is 0 means its default. */
+/*
+ * A number that is 0 means its default. `sz` is the size of the struct that the caller
+ * was compiled with, as in libbpf: LIBBPF_OPTS(upgrade_opts, opts, ...) sets it.
+ */
 struct upgrade_opts {
+	size_t sz;
 	int old_map_fd;
+
+	/* Where upgrade_open() is to say why it fails; NULL: nowhere. */
+	char *error;
+	size_t error_size;
 
 	/*
 	 * Attach the new version's programs, detach the old version's. Return 0
@@ -87,6 +100,7 @@ struct upgrade_opts {
 
 /* Counts, unless noted. upgrade_run() fails if one that must be 0 is not. */
 struct upgrade_report {
+	size_t sz;			/* set by the caller, see upgrade_opts */
 	enum upgrade_phase phase;	/* the last one reached; below SWITCHED: aborted */
 	char error[192];		/* what failed; empty if nothing did */
 
@@ -129,18 +143,19 @@ struct upgrade_report {
 /*
  * To be called between open and load of the new version's object: makes the object
  * use the old map, sets the sizes of maps, and has the library's programs loaded.
- * `opts` is copied. Returns 0 or a negative errno, with a reason on stderr:
+ * `opts` is copied. Returns 0 or a negative errno, with a reason in opts->error:
  *
  * -ENOENT	the object does not include upgrade.bpf.h
- * -EINVAL	key or value sizes do not match, changes of a map's type are not
+ * -EPROTO	it includes the upgrade.bpf.h of another version of the library
+ * -EINVAL	opts->sz is wrong, key or value sizes do not match, changes of a map's type are not
  *		reported, only one of the maps is per-CPU, a program is sleepable
  * -E2BIG	the new map is smaller than an old array; keys, values or possible CPUs
  *		beyond what README.md promises
  *
  * or what prevents the use of tracefs, which is needed to wait for RCU Tasks.
  */
-int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
-		 struct upgrade **upgrade);
+UPGRADE_API int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
+			     struct upgrade **upgrade);
 
 /*
  * To be called after load. Returns 0 if the new version is in charge and the proof
@@ -154,8 +169,10 @@ int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
  *			again (-EUCLEAN: the proof found differences)
  * DONE			the map is complete, but the new version was not served
  *			well on the way there (-EUCLEAN)
+ *
+ * If report->sz is too small, nothing is done and -EINVAL returned.
  */
-int upgrade_run(struct upgrade *upgrade, struct upgrade_report *report);
+UPGRADE_API int upgrade_run(struct upgrade *upgrade, struct upgrade_report *report);
 
 /*
  * Finish an upgrade that failed or whose process died after the switch, while its
@@ -172,7 +189,7 @@ int upgrade_run(struct upgrade *upgrade, struct upgrade_report *report);
  * changes takes up room in a map of opts.max_owned: if that is too small, the
  * report says so (own_failures).
  */
-int upgrade_resume(struct upgrade *upgrade, struct upgrade_report *report);
+UPGRADE_API int upgrade_resume(struct upgrade *upgrade, struct upgrade_report *report);
 
 /*
  * Before a process changes this key of the new map with a system call, while an
@@ -185,9 +202,9 @@ int upgrade_resume(struct upgrade *upgrade, struct upgrade_report *report);
  *		that is frozen already
  * < 0		it must leave the key alone: there is no room, see opts.max_owned
  */
-int upgrade_claim(int prog_fd, const void *key, __u32 size);
+UPGRADE_API int upgrade_claim(int prog_fd, const void *key, __u32 size);
 
 /* Can be called at any time, also with NULL. Does not close the object. */
-void upgrade_close(struct upgrade *upgrade);
+UPGRADE_API void upgrade_close(struct upgrade *upgrade);
 
 #endif /* UPGRADE_H */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 /* The two ways of waiting until what is running now has ended. */
 #include <errno.h>
 #include <fcntl.h>

@@ -48,6 +48,7 @@ KERNEL = (
     Tool("objdump", "binutils"),
     Tool("pahole", "dwarves"),
     Tool("perl", "perl"),
+    Tool("pkg-config", "pkgconf"),
     Tool("qemu-system-x86_64", "qemu-system-x86"),
     Tool("tar", "tar"),
     Tool("udevadm", "udev"),

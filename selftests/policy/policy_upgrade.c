@@ -96,6 +96,7 @@ static int open_upgrade(struct session *session, int version, int from, int old,
 			struct upgrade **upgrade)
 {
 	struct upgrade_opts opts = {
+		.sz = sizeof(opts),
 		.old_map_fd = old,
 		.pins = session->links.text,
 		.attach_new = attach_new,
@@ -138,6 +139,7 @@ static int resume(struct session *session, int version)
 	}
 	err = err ?: bpf_object__load(session->object);
 	session->resuming = true;
+	session->run->report.sz = sizeof(session->run->report);
 	err = err ?: upgrade_resume(upgrade, &session->run->report);
 	/* What went wrong before it was done is reported once more, but not forever. */
 	if (!err || session->run->report.phase == UPGRADE_DONE)
@@ -177,6 +179,7 @@ int policy_upgrade(const char *root, struct policy_run *run)
 	err = open_upgrade(&session, version == 2 ? 3 : 2, version, old, &upgrade) ?:
 	      bpf_object__load(session.object);
 	reach(run, STAGE_LOADED);
+	run->report.sz = sizeof(run->report);
 	err = err ?: upgrade_run(upgrade, &run->report);
 	reach(run, STAGE_PROVED);
 	err = err ?: pins_finish(root);

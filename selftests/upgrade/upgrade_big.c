@@ -97,7 +97,9 @@ static int detach(void *ctx)
 
 FIXTURE_SETUP(big)
 {
-	struct upgrade_opts opts = { .attach_new = attach, .detach_old = detach, .ctx = self };
+	struct upgrade_opts opts = {
+		.sz = sizeof(opts), .attach_new = attach, .detach_old = detach, .ctx = self,
+	};
 	__u32 type = variant->kind.type;
 
 	libbpf_set_print(print_warnings);
@@ -158,7 +160,7 @@ static int wrong_words(FIXTURE_DATA(big) *self, __u64 key, int *by_new)
 
 TEST_F_TIMEOUT(big, carried_over, SECONDS)
 {
-	struct upgrade_report report;
+	struct upgrade_report report = { .sz = sizeof(report) };
 	int by_new = 0;
 
 	EXPECT_EQ(0, upgrade_run(self->upgrade, &report)) TH_LOG("%s", report.error);
@@ -176,7 +178,9 @@ TEST_F_TIMEOUT(big, carried_over, SECONDS)
 /* What upgrade_open() says to a per-CPU map with such keys and values. */
 static int try_sizes(__u32 key_size, __u32 value_size)
 {
-	struct upgrade_opts opts = { .attach_new = attach, .detach_old = detach };
+	struct upgrade_opts opts = {
+		.sz = sizeof(opts), .attach_new = attach, .detach_old = detach,
+	};
 	struct upgrade_big *skel = upgrade_big__open();
 	struct upgrade *upgrade = NULL;
 	struct upgrade_config *config;

@@ -43,7 +43,7 @@ static int wait_for_the_end(void *ctx)
 static void start_and_kill(struct __test_metadata *_metadata, struct run *run,
 			   const struct map_kind *kind, unsigned int ms)
 {
-	struct upgrade_report report;
+	struct upgrade_report report = { .sz = sizeof(report) };
 	pid_t child = fork();
 	int status;
 	__u64 done;
@@ -108,7 +108,7 @@ FIXTURE_TEARDOWN(killed)
 TEST_F_TIMEOUT(killed, before_the_switch, SECONDS)
 {
 	struct run *run = &self->run;
-	struct upgrade_report report;
+	struct upgrade_report report = { .sz = sizeof(report) };
 	struct verdict v;
 
 	srandom(load_now());

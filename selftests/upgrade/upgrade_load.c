@@ -33,7 +33,7 @@ static void upgrade_once(struct __test_metadata *_metadata, FIXTURE_DATA(upgrade
 	struct verdict *v = &self->total.verdict;
 	struct run *run = &self->run;
 	__u64 before[LOAD_CPUS], after;
-	struct upgrade_report report;
+	struct upgrade_report report = { .sz = sizeof(report) };
 	int err;
 
 	memset(run->load, 0, sizeof(*run->load));

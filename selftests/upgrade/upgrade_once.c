@@ -84,6 +84,7 @@ static int detach(void *ctx)
 FIXTURE_SETUP(once)
 {
 	struct upgrade_opts opts = {
+		.sz = sizeof(opts),
 		.attach_new = attach, .detach_old = detach, .hold_writers = hold, .ctx = self,
 	};
 	struct upgrade_once *skel = upgrade_once__open();
@@ -119,7 +120,7 @@ TEST_F_TIMEOUT(once, by_one_version, SECONDS)
 {
 	int new = bpf_map__fd(self->skel->maps.new_map);
 	__u32 *handled = self->skel->bss->handled;
-	struct upgrade_report report;
+	struct upgrade_report report = { .sz = sizeof(report) };
 
 	EXPECT_EQ(0, upgrade_run(self->upgrade, &report)) TH_LOG("%s", report.error);
 	pthread_join(self->thread, NULL);

@@ -110,6 +110,7 @@ static inline void run_open_new(struct __test_metadata *_metadata, struct run *r
 				const struct map_kind *kind)
 {
 	struct upgrade_opts opts = {
+		.sz = sizeof(opts),
 		.old_map_fd = run->load->old_fd,
 		.attach_new = run_attach_new,
 		.detach_old = run_detach_old,

@@ -155,6 +155,7 @@ FIXTURE_SETUP(small)
 	self->old = bpf_map_create(BPF_MAP_TYPE_HASH, "old_map", 4, 8, ENTRIES, NULL);
 	ASSERT_LE(0, self->old);
 	self->opts = (struct upgrade_opts){
+		.sz = sizeof(self->opts),
 		.old_map_fd = self->old,
 		.attach_new = attach,
 		.detach_old = detach,
@@ -181,6 +182,7 @@ FIXTURE_TEARDOWN(small)
 
 static inline int run(FIXTURE_DATA(small) *self)
 {
+	self->report.sz = sizeof(self->report);
 	return upgrade_run(self->upgrade, &self->report);
 }
 
@@ -191,6 +193,7 @@ static inline int resume(FIXTURE_DATA(small) *self)
 	struct bpf_map *map;
 	int err;
 
+	self->report.sz = sizeof(self->report);
 	upgrade_close(self->upgrade);
 	err = open_new(self, 2 * ENTRIES);
 	bpf_object__for_each_map(map, self->skel->obj)

@@ -29,10 +29,11 @@ TEST(lock_and_timer)
 	int old = bpf_map_create(BPF_MAP_TYPE_HASH, "old_map", 4, 8, 8, NULL);
 	struct upgrade_special *skel = upgrade_special__open();
 	struct upgrade_opts opts = {
+		.sz = sizeof(opts),
 		.old_map_fd = old, .attach_new = attach, .detach_old = detach, .ctx = skel,
 	};
 	struct { __u32 lock, count; __u64 timer[2], sum; } value;
-	struct upgrade_report report;
+	struct upgrade_report report = { .sz = sizeof(report) };
 	struct upgrade *upgrade;
 
 	libbpf_set_print(print_warnings);
