@@ -80,32 +80,41 @@ WELCOME = (
 # Fedora's, Arch Linux's and openSUSE's. None of this was tried.
 _ELSEWHERE = {
     "dnf install": {
+        "clang-19": "clang",
         "iproute2": "iproute",
         "libc6-dev": "glibc-devel",
         "libelf-dev": "elfutils-libelf-devel",
         "libssl-dev": "openssl-devel",
         "libzstd-dev": "libzstd-devel",
+        "lld-19": "lld",
+        "llvm-19": "llvm",
         "python3-venv": "python3",
         "udev": "systemd-udev",
         "xz-utils": "xz",
         "zlib1g-dev": "zlib-devel",
     },
     "pacman -S": {
+        "clang-19": "clang",
         "dwarves": "pahole",
         "libc6-dev": "glibc",
         "libelf-dev": "libelf",
         "libssl-dev": "openssl",
         "libzstd-dev": "zstd",
+        "lld-19": "lld",
+        "llvm-19": "llvm",
         "python3-venv": "python",
         "udev": "systemd",
         "xz-utils": "xz",
         "zlib1g-dev": "zlib",
     },
     "zypper install": {
+        "clang-19": "clang",
         "libc6-dev": "glibc-devel",
         "libelf-dev": "libelf-devel",
         "libssl-dev": "libopenssl-devel",
         "libzstd-dev": "libzstd-devel",
+        "lld-19": "lld",
+        "llvm-19": "llvm",
         "python3-venv": "python3",
         "qemu-system-x86": "qemu-x86",
         "xz-utils": "xz",
@@ -158,6 +167,8 @@ def install_deps(more: Sequence[Tool] = ()) -> None:
     """
     needed = (*HARNESS, *KERNEL, *more)
     if not _present("apt-get"):
+        # The default clang of the others is at least as new as this one.
+        needed = tuple(t._replace(name=t.name.removesuffix("-19")) for t in needed)
         if lacking := missing(needed):
             raise not_installed([*lacking, *missing(WELCOME)])
         if lacking := missing(WELCOME):

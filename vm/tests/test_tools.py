@@ -154,10 +154,16 @@ def test_install_without_apt_get(
         executable(elsewhere / name, "")
     tools.install_deps()
     assert capfd.readouterr().out == ""
+    executable(elsewhere / "clang", "")
+    with pytest.raises(UsageError) as raised:
+        tools.install_deps(tools.CLANG)
+    assert raised.value.what == "not installed: ld.lld, llvm-ar"
+    assert raised.value.detail == "dnf install lld llvm"
 
 
 def test_other_names_are_those_of_packages() -> None:
-    every = {tool.package for tool in (*tools.HARNESS, *tools.KERNEL, *tools.WELCOME)}
+    lists = (tools.HARNESS, tools.KERNEL, tools.CLANG, tools.WELCOME)
+    every = {tool.package for wanted in lists for tool in wanted}
     for called in tools._ELSEWHERE.values():
         assert called.keys() <= every
 
