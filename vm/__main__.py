@@ -5,6 +5,7 @@ run_tests.py becomes this, in the virtual environment that it prepared.
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from vm.output import LOST, guard_output, output_lost  # noqa: E402
 
 def main(arguments: list[str]) -> int:
     """Run pytest; its exit status, or LOST if the user cannot be told of it."""
+    # To be terminated, or to lose the terminal without nohup, is to be interrupted.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     words = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
     status = 2
     try:

@@ -41,15 +41,22 @@ class RunLogs:
         return Log(self.folder() / f"{stage}.log", self.terminal)
 
     def keep(self) -> None:
-        """Keep this folder; remove the oldest beyond RUNS_KEPT that no run uses."""
+        """Keep this folder; remove the oldest beyond RUNS_KEPT that no run uses.
+
+        From the others, remove what a killed run could not.
+        """
         self._kept = True
         folders = sorted(self.folder().parent.iterdir(), reverse=True)
-        for old in folders[RUNS_KEPT:]:
+        for place, old in enumerate(folders):
             with contextlib.suppress(FileNotFoundError):  # its run removed it
                 held = lock(old, wait=False)
-                if held is not None:
+                if held is None:
+                    continue
+                if place >= RUNS_KEPT:
                     shutil.rmtree(old, ignore_errors=True)
-                    os.close(held)
+                else:
+                    _remove_leftovers(old)
+                os.close(held)
 
     def close(self, *, failed: bool) -> None:
         """The run is over: remove the folder unless it is kept or says what failed."""
@@ -59,6 +66,12 @@ class RunLogs:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for file in folder.iterdir():
+        if file.is_socket() or file.name.startswith("virtme_ret"):
+            file.unlink(missing_ok=True)
 
 
 class WorkersLogs(RunLogs):

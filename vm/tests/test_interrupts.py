@@ -46,6 +46,26 @@ def test_nothing_survives_a_killed_harness(
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP])
+def test_harness_that_is_terminated_cleans_up(
+    project: Project, sig: signal.Signals
+) -> None:
+    project.tests("f.hash.passes f.hash.waits")
+    project.set("")
+    process = project.start()
+    project.wait_for("one f.hash.waits")
+    assert sockets(project)
+    process.send_signal(sig)
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 2 and "KeyboardInterrupt" in output
+    assert "ok 1 f.hash.passes" in project.ktap and not sockets(project)
+
+
+def sockets(project: Project) -> list[str]:
+    """Those in the folder of the last run."""
+    return [file.name for file in project.logs.iterdir() if file.is_socket()]
+
+
 def children(parent: int) -> list[int]:
     """The child processes of a process."""
     path = f"/proc/{parent}/task/{parent}/children"
@@ -60,7 +80,14 @@ def test_results_of_a_run_that_is_killed(project: Project) -> None:
     project.wait_for("one f.hash.waits")
     process.kill()
     process.communicate(timeout=60)
+    killed = project.logs
+    (killed / "virtme_ret1").touch()
+    assert sockets(project)
     assert "ok 1 f.hash.passes" in project.ktap
     suite = ET.parse(project.logs / "junit.xml").getroot()[0]
     assert [case.get("name") for case in suite] == ["f.hash.passes"]
     assert project.run("-k", "percpu").status == 0
+    left = [
+        file.name for file in killed.iterdir() if file.suffix not in (".log", ".md")
+    ]
+    assert sorted(left) == ["junit.xml", "results.ktap"]
