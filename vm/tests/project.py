@@ -188,7 +188,9 @@ def make_project(path: Path) -> Project:
     shutil.copy(ROOT / "run_tests.py", path)
     shutil.copy(ROOT / "pyproject.toml", path)
     shutil.copy(ROOT / "selftests" / "conftest.py", path / "selftests")
-    shutil.copy(ROOT / "patches" / "bases.toml", path / "patches")
+    table = (ROOT / "patches" / "bases.toml").read_text()
+    (row,) = [row for row in table.split("\n\n") if row.startswith(f'["{BASE}"]')]
+    (path / "patches" / "bases.toml").write_text(f"{row.strip()}\n")
     shutil.copytree(FAKES, path / "fakes")
     shutil.copytree(Path(__file__).with_name("data"), path / "data")
     # What is outside the project: headers, and the device.

@@ -17,9 +17,8 @@ SKIPS = '[[skip]]\ntests = ["one.f.rhash.*"]\nreason = "7.2 has no such map"\n'
 def two_bases(project: Project) -> Project:
     """The project with the base 7.2, too, which cannot pass one of the tests."""
     table = project.path / "patches" / "bases.toml"
-    row = re.search(r'^\["7.3"\].*?^$', table.read_text() + "\n", re.DOTALL | re.M)
-    assert row
-    table.write_text(row[0] + row[0].replace('"7.3', '"7.2').replace("-7.3", "-7.2"))
+    row = table.read_text()
+    table.write_text(row + row.replace('"7.3', '"7.2').replace("-7.3", "-7.2"))
     new = project.path / "patches" / "7.2"
     shutil.copytree(project.path / "patches" / "7.3", new)
     (new / "skips.toml").write_text(SKIPS)
