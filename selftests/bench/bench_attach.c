@@ -48,7 +48,8 @@ static struct bpf_link *attach_multi(const struct bpf_program *prog,
 {
 #ifdef bpf_tracing_multi_opts__last_field
 	int id = libbpf_find_vmlinux_btf_id(function, BPF_TRACE_FENTRY);
-	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .ids = (__u32[]){ id }, .cnt = 1);
+	__u32 ids[] = { id };
+	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .ids = ids, .cnt = 1);
 
 	errno = -id;
 	return id < 0 ? NULL : bpf_program__attach_tracing_multi(prog, NULL, &opts);
