@@ -32,6 +32,21 @@ static __u32 current_pid(void)
 	return bpf_get_current_pid_tgid() >> 32;
 }
 
+/* The count of references to a file, from 0; and in older kernels, from 1. */
+struct file___ref {
+	struct {
+		struct {
+			long counter;
+		} refcnt;
+	} f_ref;
+} __attribute__((preserve_access_index));
+
+struct file___count {
+	struct {
+		long counter;
+	} f_count;
+} __attribute__((preserve_access_index));
+
 /*
  * Every new descriptor goes through fd_install(). If something else holds a
  * reference to the file, it was not just opened but came by dup() or in a message.
@@ -39,7 +54,12 @@ static __u32 current_pid(void)
  */
 static bool is_just_opened(struct file *file)
 {
-	return !file->f_ref.refcnt.counter;
+	struct file___count *old = (void *)file;
+	struct file___ref *new = (void *)file;
+
+	if (bpf_core_field_exists(new->f_ref))
+		return !new->f_ref.refcnt.counter;
+	return old->f_count.counter == 1;
 }
 
 /* The lower half of the open file's inode number; 0: the descriptor is closed. */
