@@ -22,9 +22,10 @@ from vm.terminal import Log, Terminal
 from vm.tests.copying import Copying
 from vm.tests.project import Project, make_project
 
-# What a script starts in the background ignores SIGINT, and so would the harness that
-# the tests start from there.
+# What a script starts in the background ignores SIGINT, and SIGHUP under nohup, and so
+# would the harness that the tests start from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Said(Terminal):
