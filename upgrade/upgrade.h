@@ -137,7 +137,7 @@ struct upgrade_report {
 
 	__u64 watch_ns;		/* from attaching the markers to the switch */
 	__u64 window_ns;	/* from the switch to the end */
-	__u64 hold_ns;		/* of this, time that writers in user space were held */
+	__u64 hold_ns;		/* that writers in user space were held, around the switch */
 };
 
 /*
@@ -199,7 +199,8 @@ UPGRADE_API int upgrade_resume(struct upgrade *upgrade, struct upgrade_report *r
  *
  * 0		the process may change the new map
  * 1		the old version is in charge: it must change the old map, or ask again if
- *		that is frozen already
+ *		that is frozen already. If the upgrade was killed at that moment, this
+ *		lasts until the next one: do not ask in a tight loop
  * < 0		it must leave the key alone: there is no room, see opts.max_owned
  */
 UPGRADE_API int upgrade_claim(int prog_fd, const void *key, __u32 size);
