@@ -37,6 +37,7 @@ PORTS = "/sys/class/virtio-ports"
 KMSG = "/dev/kmsg"
 COPY = ":copy"
 TAINTED = "/proc/sys/kernel/tainted"
+SERVERS: list[int] = []  # the agent's children that no command left behind
 
 
 def open_port(name: str) -> int:
@@ -61,11 +62,9 @@ def serve_shells(port_name: str) -> None:
     """Start a process that runs guest_shell.py whenever somebody connects."""
     child = os.fork()
     if child:
-        os.waitpid(child, 0)
+        SERVERS.append(child)
         return
     os.setsid()
-    if os.fork():
-        os._exit(0)  # so it is not the agent's to end
     program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guest_shell.py")
     poll = select.poll()
     port = open_port(port_name)
@@ -81,7 +80,7 @@ def serve_shells(port_name: str) -> None:
 
 
 def children() -> list[int]:
-    """The processes whose parent is the agent."""
+    """The processes whose parent is the agent, except the server of shells."""
     found = []
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         try:
@@ -89,7 +88,7 @@ def children() -> list[int]:
                 parent = file.read().rpartition(")")[2].split()[1]
         except OSError:
             continue
-        if int(parent) == os.getpid():
+        if int(parent) == os.getpid() and int(pid) not in SERVERS:
             found.append(int(pid))
     return found
 
@@ -110,7 +109,8 @@ def end_leftovers() -> None:
                 continue
         except ChildProcessError:
             return
-        left = children()
+        if not (left := children()):
+            return
         if time.monotonic() > deadline:
             raise Stuck(left[0])
         for pid in left:

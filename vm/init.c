@@ -42,6 +42,14 @@ static const struct {
 	{ "cgroup2", "/sys/fs/cgroup", "", SAFE | MS_NOEXEC, 1 },
 };
 
+/* What udev would make; shells need them for <(…). */
+static const char *const links[][2] = {
+	{ "/proc/self/fd", "/dev/fd" },
+	{ "/proc/self/fd/0", "/dev/stdin" },
+	{ "/proc/self/fd/1", "/dev/stdout" },
+	{ "/proc/self/fd/2", "/dev/stderr" },
+};
+
 static void give_up(const char *doing, const char *what)
 {
 	fprintf(stderr, "init: %s %s: %s\n", doing, what, strerror(errno));
@@ -102,6 +110,9 @@ static void mount_all(void)
 			  mounts[i].flags, mounts[i].data) && !mounts[i].optional)
 			give_up("mount", mounts[i].folder);
 	}
+	for (int i = 0; i < ARRAY_SIZE(links); i++)
+		if (symlink(links[i][0], links[i][1]) && errno != EEXIST)
+			give_up("link", links[i][1]);
 	for (int i = 0; ; i++) {
 		snprintf(name, sizeof(name), "virtme_rw_overlay%d", i);
 		folder = getenv(name);

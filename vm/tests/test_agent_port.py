@@ -104,8 +104,9 @@ def test_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # Says what children it has with a server of shells on the port; writes down the
 # processes on the way to it, of which the server is the last.
 SHELLS = """
-import os, sys
+import ctypes, os, sys
 from vm import agent
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER, as init.c
 def fork(really_fork=os.fork):
     pid = really_fork()
     if not pid:
@@ -115,6 +116,7 @@ def fork(really_fork=os.fork):
 os.fork = fork
 agent.open_port = lambda name: {"the port": os.dup(int(sys.argv[1]))}[name]
 agent.serve_shells("the port")
+agent.run(["true"], 20.0, agent.Output(1000))
 print(agent.children())
 """
 
