@@ -199,8 +199,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         run.error = run.error or error
     tell(session.config, run.told())
     if results := session.config.stash.get(_RESULTS, None):
-        stopped = f"stopped after {session.testsfailed} failures" * enough
-        results.finish(stopped or "interrupted" * (interrupted and run.error is None))
+        number = session.testsfailed
+        ended = f"stopped after {number} failure{'s' * (number > 1)}" * enough
+        if session.exitstatus == pytest.ExitCode.INTERNAL_ERROR:
+            ended = "an error in the harness"
+        elif not ended and interrupted and run.error is None:
+            ended = "interrupted"
+        results.finish(ended)
     if run.error is not None:
         session.exitstatus = run.error.exit_status
     elif (

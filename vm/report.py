@@ -71,7 +71,7 @@ class Outcome:
     def good(self) -> bool:
         """Whether nothing went wrong."""
         bad = self.error or self.ended or self.others or self.failed
-        return not bad and bool(self.results)
+        return not bad and any(r.outcome != "skipped" for r in self.results)
 
     @property
     def title(self) -> str:
@@ -81,7 +81,9 @@ class Outcome:
         if failed:
             said.append(f"{failed} of {number + self.others} tests failed")
         elif number:
-            said.append(f"{number} test{'s' * (number > 1)}, none failed")
+            skipped = all(result.outcome == "skipped" for result in self.results)
+            how = "all skipped" if skipped else "none failed"
+            said.append(f"{number} test{'s' * (number > 1)}, {how}")
         said += [self.error.title] if self.error else []
         said += [self.ended] if self.ended else []
         return ", ".join(said)
