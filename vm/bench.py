@@ -118,7 +118,8 @@ def measure_both(run: Run) -> Results:
             nanoseconds, _ = measure_boot(machine, bzimage, program, setups, log)
             clocked |= ratios(nanoseconds, setups[0])
         run.kernel = describe(replace(machine, accel=accel), release, options)
-    return Results(options.base, patches, release, figures, clocked)
+    build = f"{built.image.build.name}: {built.image.tools}"
+    return Results(options.base, patches, release, figures, clocked, build)
 
 
 def measure_boot(
@@ -179,6 +180,13 @@ def show(results: Results, old: Results | None, logs: Path, console: Console) ->
     draw(figures, logs / "bench.svg")
     if old is None:
         return 0
+    if old.build and old.build != results.build:
+        console.print(
+            f"the kernels were not built in the same way: {old.build}; "
+            f"now {results.build}",
+            soft_wrap=True,
+            highlight=False,
+        )
     found = compare(old.figures, figures)
     for word in WORDS:
         for line in getattr(found, word):

@@ -6,6 +6,7 @@ They are kept as a JSON file:
     base          the patches' folder, such as "7.3"
     patches       how many of them the patched kernel has
     release       of both kernels, such as "7.3.4"
+    build         their build folder's name, and what made them
     figures       a list of objects:
         setup, type, operation, path    what was measured, see selftests/bench/bench.c
         status    "figure", "skipped" (attached, but the kernel did not run it)
@@ -86,6 +87,7 @@ class Results:
     release: str
     figures: Figures
     kvm_ratios: dict[Row, float] = field(default_factory=dict)
+    build: str = ""
 
 
 def parse(output: str) -> Figures:
@@ -160,6 +162,7 @@ def save(results: Results, file: Path) -> None:
         "base": results.base,
         "patches": results.patches,
         "release": results.release,
+        "build": results.build,
         "figures": [asdict(r) | asdict(f) for r, f in results.figures.items()],
         "kvm_ratios": [asdict(r) | {"ratio": x} for r, x in results.kvm_ratios.items()],
     }
@@ -187,7 +190,9 @@ def load(file: Path, base: str) -> Results:
         figures = dict(map(_figure_of, content["figures"]))
         if len(figures) != len(content["figures"]):
             raise ValueError
-        return Results(base, content["patches"], content["release"], figures)
+        build = str(content.get("build", ""))
+        words = content["patches"], content["release"]
+        return Results(base, *words, figures, build=build)
     except (KeyError, TypeError, ValueError):
         raise wrong("its figures are not what the schema says") from None
 
