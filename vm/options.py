@@ -45,7 +45,8 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     add = kernel.addoption
     text = "first install missing packages with apt-get"
     add("--install-deps", action="store_true", help=text)
-    text = f"a row of patches/bases.toml (default: as --kernel-tree), or {ALL}"
+    text = f"a base from patches/bases.toml, or {ALL} (default: {DEFAULT}, or the "
+    text += "one nearest to --kernel-tree)"
     add("--base", "--kernel", metavar="VERSION", help=text)
     add("--upto", type=int, metavar="N", help="apply only the first N patches")
     text = "the plain kernel, as --upto 0: every test of the patches must fail"
