@@ -88,6 +88,17 @@ def test_removed_file(selftests: Selftests) -> None:
     assert selftests.make(LIBBPF, BPFTOOL) == [LIBBPF, BPFTOOL]
 
 
+@pytest.mark.parametrize("target", ["all", "bench", "faults"])
+def test_what_every_run_needs(selftests: Selftests, target: str) -> None:
+    """Whichever programs are tested: bpftool for the audit, init for the guest."""
+    words = [f"KERNEL={selftests.kernel}", f"BUILD={selftests.out}"]
+    words += [f"OUT={selftests.out}", f"PATCHES={selftests.patches}"]
+    make = ["make", "-npq", "-C", str(ROOT / "selftests"), *words, target]
+    run = subprocess.run(make, capture_output=True, text=True, check=False)
+    (rule,) = (x for x in run.stdout.splitlines() if x.startswith(f"{target}: "))
+    assert {str(selftests.out / name) for name in (BPFTOOL, "init")} < {*rule.split()}
+
+
 def test_example_of_another_series(selftests: Selftests) -> None:
     """Whose patches are older than what was cut out of the last one's."""
     assert selftests.make(EXAMPLE) == [EXAMPLE]
