@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "bench_attach.h"
+#include "multi.h"
 
 static void set_up(struct bpf_map *map, const struct kind *kind)
 {
@@ -43,27 +44,20 @@ static struct bpf_program *program_of(const struct row *r)
 	}
 }
 
-static struct bpf_link *attach_multi(const struct bpf_program *prog,
-				     const char *function)
+static struct bpf_link *attach_to_one(const struct bpf_program *prog,
+				      const char *function)
 {
-#ifdef bpf_tracing_multi_opts__last_field
 	int id = libbpf_find_vmlinux_btf_id(function, BPF_TRACE_FENTRY);
-	__u32 ids[] = { id };
-	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .ids = ids, .cnt = 1);
 
 	errno = -id;
-	return id < 0 ? NULL : bpf_program__attach_tracing_multi(prog, NULL, &opts);
-#else
-	errno = ENOENT;	/* an older libbpf */
-	return NULL;
-#endif
+	return id < 0 ? NULL : attach_multi(prog, (__u32[]){ id }, 1);
 }
 
 static int attach(struct row *r, const char *function)
 {
 	r->link = r->setup->via == KPROBE ?
 		  bpf_program__attach_kprobe(r->watch, false, function) :
-		  r->setup->via == FENTRY_MULTI ? attach_multi(r->watch, function) :
+		  r->setup->via == FENTRY_MULTI ? attach_to_one(r->watch, function) :
 		  bpf_program__attach_trace(r->watch);
 	return r->link ? 0 : -errno;
 }

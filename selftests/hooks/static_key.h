@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <unistd.h>
 #include "bpf_harness.h"
+#include "multi.h"
 #include "static_key.skel.h"
 
 /* The programs of static_key.bpf.c, as variants of a fixture. */
@@ -104,19 +105,6 @@ static inline struct static_key *load(struct __test_metadata *_metadata,
  * Multi forms by ID, because names are looked up in tracefs. To make one fail, add an
  * ID that does not exist; the kernel tries them in ascending order.
  */
-static inline struct bpf_link *attach_multi(struct bpf_program *prog, int hook, bool fail)
-{
-#ifdef bpf_tracing_multi_opts__last_field
-	__u32 ids[] = { hook, UINT_MAX };
-	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .ids = ids, .cnt = fail ? 2 : 1);
-
-	return bpf_program__attach_tracing_multi(prog, NULL, &opts);
-#else
-	errno = EOPNOTSUPP;	/* an older libbpf */
-	return NULL;
-#endif
-}
-
 static inline struct bpf_link *attach(struct __test_metadata *_metadata,
 				      struct static_key *skel, const char *name,
 				      bool multi, bool fail)
@@ -129,7 +117,8 @@ static inline struct bpf_link *attach(struct __test_metadata *_metadata,
 	hook = libbpf_find_vmlinux_btf_id("bpf_map_trace_update_elem",
 					  BPF_TRACE_FENTRY);
 	errno = -hook;
-	return hook < 0 ? NULL : attach_multi(prog, hook, fail);
+	return hook < 0 ? NULL :
+	       attach_multi(prog, (__u32[]){ hook, UINT_MAX }, fail ? 2 : 1);
 }
 
 /* That the hook is called if a program is there. */
