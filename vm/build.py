@@ -81,9 +81,10 @@ def build_image(
         # Before make starts: an old image must never pass for a new one.
         stamp.unlink(missing_ok=True)
         with timed(stages["configure"]):
-            whole = _configure(tree, build, fragments, compiler, inputs, log)
+            make = _Make.of(tree, build, compiler, log)
+            whole = _configure(make, fragments, inputs)
         with timed(stages["build"]):
-            compiled = _make(tree, build, compiler, jobs, objects if whole else 0, log)
+            compiled = _build(make, jobs, objects if whole else 0)
         wanted["bzimage"] = _identity(bzimage)
         stamp.write_text(json.dumps(wanted))
     release = (build / "include" / "config" / "kernel.release").read_text().strip()
@@ -125,34 +126,38 @@ def _load(file: Path) -> object:
         return None
 
 
-def _run_make(
-    tree: Tree,
-    build: Path,
-    compiler: Compiler,
-    words: list[str],
-    log: Log,
-    on_line: Callable[[str], None] | None = None,
-) -> None:
-    variables = [f"{name}={value}" for name, value in compiler.variables.items()]
-    run_logged(
-        ["make", f"O={build}", *variables, *words],
-        log,
-        cwd=tree.path,
+@dataclass(frozen=True)
+class _Make:
+    """make for a tree in a build folder, and what it finds in its environment."""
+
+    tree: Tree
+    build: Path
+    compiler: Compiler
+    env: dict[str, str]
+    log: Log
+
+    @classmethod
+    def of(cls, tree: Tree, build: Path, compiler: Compiler, log: Log) -> _Make:
+        """Asks ccache for its settings."""
         # Every object with a banner contains it: the time would defeat ccache.
-        env={"KBUILD_BUILD_TIMESTAMP": "1970-01-01", **_ccache_settings(log)},
-        on_line=on_line,
-    )
+        env = {"KBUILD_BUILD_TIMESTAMP": "1970-01-01", **_ccache_settings(log)}
+        return cls(tree, build, compiler, env, log)
+
+    def run(self, *words: str, on_line: Callable[[str], None] | None = None) -> None:
+        """Make these targets. BuildError if that fails."""
+        variables = [f"{name}={x}" for name, x in self.compiler.variables.items()]
+        run_logged(
+            ["make", f"O={self.build}", *variables, *words],
+            self.log,
+            cwd=self.tree.path,
+            env=self.env,
+            on_line=on_line,
+        )
 
 
-def _configure(
-    tree: Tree,
-    build: Path,
-    fragments: Sequence[Path],
-    compiler: Compiler,
-    inputs: str,
-    log: Log,
-) -> bool:
+def _configure(make: _Make, fragments: Sequence[Path], inputs: str) -> bool:
     """Make .config if it may be outdated; True if everything must be compiled."""
+    build, log = make.build, make.log
     config, stamp = build / ".config", build / "configured.json"
     if config.is_file() and _load(stamp) == [inputs, _identity(config)]:
         return False
@@ -161,10 +166,12 @@ def _configure(
     build.mkdir(exist_ok=True)
     before = config.read_bytes() if config.is_file() else b""
     mtime = config.stat().st_mtime_ns if before else 0
-    _run_make(tree, build, compiler, ["tinyconfig"], log)
+    make.run("tinyconfig")
     merge = ["scripts/kconfig/merge_config.sh", "-m", "-O", f"{build}", f"{config}"]
-    run_logged([*merge, *(f"{f.resolve()}" for f in fragments)], log, cwd=tree.path)
-    _run_make(tree, build, compiler, ["olddefconfig"], log)
+    run_logged(
+        [*merge, *(f"{f.resolve()}" for f in fragments)], log, cwd=make.tree.path
+    )
+    make.run("olddefconfig")
     check_config(config, fragments)
     same = config.read_bytes() == before
     if same:
@@ -173,20 +180,14 @@ def _configure(
     return not same
 
 
-def _make(
-    tree: Tree,
-    build: Path,
-    compiler: Compiler,
-    jobs: int,
-    expected: int,
-    log: Log,
-) -> int:
+def _build(make: _Make, jobs: int, expected: int) -> int:
     """Build bzImage; how many objects were compiled.
 
     `expected` is the number to show before this folder has seen a full build; 0
     for an incremental build, whose size is unknown.
     """
-    memory = build / "objects.json"
+    log = make.log
+    memory = make.build / "objects.json"
     known = _load(memory)
     total = (known if isinstance(known, int) else expected) if expected else None
     objects = 0
@@ -200,7 +201,7 @@ def _make(
             objects += 1
             log.terminal.progress("objects", objects, total)
         elif warning and any(
-            f"/{warning[1]}".endswith(f"/{name}") for name in tree.names
+            f"/{warning[1]}".endswith(f"/{name}") for name in make.tree.names
         ):
             warnings.add(line)
         elif not first_error and _ERROR.search(line):
@@ -209,7 +210,7 @@ def _make(
     size = f", about {total} objects" if total else ""
     log.say(f"building bzImage with -j{jobs}{size}")
     try:
-        _run_make(tree, build, compiler, [f"-j{jobs}", "bzImage"], log, read)
+        make.run(f"-j{jobs}", "bzImage", on_line=read)
     except BuildError as failed:
         raise BuildError(
             f"the kernel does not build: {first_error or failed.what}",
