@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shutil
 import signal
 import subprocess
 import time
@@ -20,7 +19,7 @@ from vm.guest import Guest
 from vm.machine import Machine
 from vm.terminal import Log, Terminal
 from vm.tests.copying import Copying
-from vm.tests.project import Project, make_project
+from vm.tests.project import Project, Template
 
 # What a script starts in the background ignores SIGINT, and SIGHUP under nohup, and so
 # would the harness that the tests start from there.
@@ -62,24 +61,20 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with everything built once, to copy."""
-    project = make_project(tmp_path_factory.getbasetemp() / "project")
-    ended = project.run()
-    assert ended.status == 0, ended.output
-    shutil.rmtree(project.cache / "runs")
-    return project.move(project.path.with_name("template"))
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return Template(tmp_path_factory.getbasetemp() / "project")
 
 
 @pytest.fixture
-def project(template: Project, tmp_path: Path) -> Iterator[Project]:
-    """A project of the test's own; see project.py.
-
-    It is where the template was made, so that the fork server knows its harness.
-    """
-    project = template.copy(template.path.with_name("project"))
+def project(
+    template: Template, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Project]:
+    """A project with everything built once; see project.py."""
+    failed = request.session.testsfailed
+    project = template.fresh()
     yield project
-    project.move(tmp_path / "project")
+    if request.session.testsfailed > failed:
+        project.move(tmp_path / "project")  # to look at
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import tarfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from vm.archives import Record, keep
 from vm.cache import sha256_file
@@ -63,7 +64,7 @@ class Project:
 
     def copy(self, path: Path) -> Project:
         """The same project in another folder."""
-        shutil.copytree(self.path, path, symlinks=True, copy_function=_copy)
+        shutil.copytree(self.path, path, symlinks=True)
         return Project(path)
 
     def move(self, path: Path) -> Project:
@@ -178,6 +179,79 @@ class Project:
         return [line.strip() for line in lines]
 
 
+class Template:
+    """A project with everything built once, and the copy of it that tests use.
+
+    To undo what one test has changed takes less time than to copy it for the next.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        made = make_project(path)
+        ended = made.run()
+        assert ended.status == 0, ended.output
+        shutil.rmtree(made.cache / "runs")
+        self._original = made.move(path.with_name("template")).path
+        self._wanted = _stamps(self._original)
+        self._stamps: dict[str, _Stamp] = {}
+
+    def fresh(self) -> Project:
+        """The copy, as if nothing had happened to it.
+
+        It is where the original was made, so that the fork server knows its harness.
+        """
+        now, then = _stamps(self._path), self._stamps
+        for name in reversed([name for name in now if now[name] != then.get(name)]):
+            if not now[name].is_folder:
+                (self._path / name).unlink()
+            elif name not in then or not then[name].is_folder:
+                (self._path / name).rmdir()
+        self._path.mkdir(exist_ok=True)
+        changed = [name for name in self._wanted if now.get(name) != then.get(name, 0)]
+        for name in changed:
+            if self._wanted[name].is_folder:
+                (self._path / name).mkdir(exist_ok=True)
+            else:
+                shutil.copy2(
+                    self._original / name, self._path / name, follow_symlinks=False
+                )
+        for name in reversed(changed):
+            shutil.copystat(
+                self._original / name, self._path / name, follow_symlinks=False
+            )
+        self._stamps = _stamps(self._path)
+        return Project(self._path)
+
+
+class _Stamp(NamedTuple):
+    """What is different after any change of a file or folder."""
+
+    mode: int
+    inode: int
+    mtime: int
+    ctime: int
+
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+
+def _stamps(folder: Path) -> dict[str, _Stamp]:
+    """Those of all that is in a folder, by name: each folder before what it has."""
+    found: dict[str, _Stamp] = {}
+    todo = [""] if folder.exists() else []
+    while todo:
+        below = todo.pop()
+        with os.scandir(folder / below) as entries:
+            for entry in entries:
+                s = entry.stat(follow_symlinks=False)
+                name = f"{below}{entry.name}"
+                found[name] = _Stamp(s.st_mode, s.st_ino, s.st_mtime_ns, s.st_ctime_ns)
+                if found[name].is_folder:
+                    todo.append(f"{name}/")
+    return found
+
+
 def make_project(path: Path) -> Project:
     """A project in the new folder `path`."""
     for folder in ("vm", "bin", "patches/7.3", "kconfig", "selftests"):
@@ -233,14 +307,6 @@ def make_project(path: Path) -> Project:
     _make_tree(path / "linux-7.3.4")
     project.archive()
     return project
-
-
-def _copy(source: str, target: str) -> None:
-    """Python replaces its compiled modules; all others may be edited."""
-    if source.endswith(".pyc"):
-        os.link(source, target)
-    else:
-        shutil.copy2(source, target)
 
 
 def _edit(file: Path, old: str, new: str) -> None:

@@ -18,7 +18,7 @@ from vm.figures import BenchError, Figure, Results, Row, load
 from vm.guest import Guest
 from vm.machine import Machine
 from vm.terminal import Log
-from vm.tests.project import BASE, Ended, Project
+from vm.tests.project import BASE, Ended, Project, Template
 
 HIT = Row("hit", "hash", "update", "program")
 
@@ -44,12 +44,13 @@ def asked_for(project: Project) -> list[str]:
 
 @pytest.fixture(scope="module")
 def measured(
-    template: Project, tmp_path_factory: pytest.TempPathFactory
+    template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Project, Ended]:
     """A project after a run of the benchmark."""
-    project = template.copy(tmp_path_factory.mktemp("bench") / "project")
+    project = template.fresh()
     words = ["--memory", "3G", "--append", "x=y", "--qemu-opts=-s"]
-    return project, project.run("--bench", *words)
+    ended = project.run("--bench", *words)
+    return project.move(tmp_path_factory.mktemp("bench") / "project"), ended
 
 
 # A run
@@ -100,7 +101,7 @@ def test_summary(measured: tuple[Project, Ended]) -> None:
     assert "test session starts" not in ended.output
     assert ", all patches\n" in ended.output
     assert re.search(r"^kernel:  \S+, accelerator: tcg ", ended.output, re.MULTILINE)
-    assert f"logs:    {project.logs}: audit.log, bench.json, bench.svg" in ended.output
+    assert f"/{project.logs.name}: audit.log, bench.json, bench.svg" in ended.output
 
 
 def test_boots_that_differ(project: Project) -> None:
@@ -182,8 +183,9 @@ def test_against(measured: tuple[Project, Ended], project: Project) -> None:
 def test_init_is_the_one_built_for_the_kernel(measured: tuple[Project, Ended]) -> None:
     project, _ = measured
     (folder,) = project.cache.glob("trees/*/build-*/selftests")
+    init = folder.relative_to(project.path) / "init"
     for command in project.vng:
-        assert f"init={folder}/init\t--\t" in command
+        assert f"/project/{init}\t--\t" in command
 
 
 def test_slow_boot(log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vm.tests.forks import Forked
-from vm.tests.project import Project
+from vm.tests.project import Project, Template
 
 PROGRAM = """
 import atexit, os, signal, sys, threading
@@ -96,3 +97,43 @@ def test_harness_is_the_projects_own(project: Project, tmp_path: Path) -> None:
         file = edited.path / "vm" / "options.py"
         file.write_text(file.read_text().replace("is too small", "is tiny"))
         assert "--cpus 0 is tiny\n" in edited.run("--cpus", "0").output
+
+
+# The project that tests share
+
+
+def listing(folder: Path) -> list[tuple[str, int, bytes]]:
+    """The name, the mode and what is in it, of all that is in a folder."""
+    return sorted(
+        (str(file.relative_to(folder)), file.lstat().st_mode, content(file))
+        for file in folder.rglob("*")
+    )
+
+
+def content(file: Path) -> bytes:
+    if file.is_symlink():
+        return bytes(file.readlink())
+    return b"" if file.is_dir() else file.read_bytes()
+
+
+def test_project_is_fresh_for_each_test(template: Template) -> None:
+    """Whatever the last one did to it."""
+    project = template.fresh()
+    before = listing(project.path)
+    vng = project.path / "vm" / "vng.py"
+    text, status = vng.read_text(), vng.stat()
+    vng.write_text(text.replace("def", "fed"))
+    os.utime(vng, ns=(status.st_atime_ns, status.st_mtime_ns))
+    (project.path / "bin" / "make").unlink()
+    (project.path / "bin" / "make").mkdir()
+    (project.path / "bin" / "make" / "file").touch()
+    (project.path / "bin" / "gcc").chmod(0o600)
+    (project.path / "bin" / "gdb").rename(project.path / "bin" / "ccache")
+    (project.path / "new" / "er").mkdir(parents=True)
+    shutil.rmtree(project.path / "data")
+    (project.path / "data").symlink_to("vm")
+    (project.path / "patches").chmod(0o700)
+    changed = listing(project.path)
+    assert listing(template.fresh().path) == before != changed
+    project.move(project.path.with_name("another"))
+    assert listing(template.fresh().path) == before
