@@ -5,7 +5,8 @@
 The server imports pytest and all else that the harness needs, and the harness of the
 first project whose run it is to start. A run of another project, or after an edit,
 imports its own. For each request on the socket CHANNEL, the server starts the program
-in a child, and tells the child's PID and exit status.
+in a child, and tells the child's PID and exit status. So it does for what connects to
+the socket that is named after that project, see fakes/python.py.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import contextlib
 import functools
 import gc
 import importlib
-import json
+import marshal
 import os
 import runpy
 import select
@@ -49,7 +50,7 @@ class Forked:
     ) -> None:
         self._status: int | None = None
         self._lock = threading.Lock()
-        request = json.dumps({"argv": argv, "cwd": str(cwd), "env": {**env}})
+        request = marshal.dumps(([*argv], str(cwd), {**env}))
         typed, stdin = os.pipe()
         output, pipe = os.pipe()
         told, status = os.pipe()
@@ -60,7 +61,7 @@ class Forked:
         if not isinstance(stdout, int):
             stdout = stdout.fileno()
         fds = [typed, pipe if self._merged else stdout, pipe, status]
-        socket.send_fds(_server(), [request.encode()], fds)
+        socket.send_fds(_server(), [request], fds)
         for fd in (typed, pipe, status):
             os.close(fd)
         self.pid = self._number()
@@ -144,12 +145,12 @@ def _stamp(file: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _import_harness(folder: Path) -> None:
-    """Import what the plugin of the harness in `folder` does.
+def _import_harness(project: Path) -> None:
+    """Import what the plugin of the project's harness does.
 
     pytest itself imports the plugin, and rewrites its assertions.
     """
-    sys.path.insert(0, str(folder.parent))
+    sys.path.insert(0, str(project))
     importlib.import_module("vm.plugin")
     del sys.modules["vm.plugin"], sys.modules["vm"].plugin
     splats = sys.modules["vm.splats"]
@@ -166,9 +167,9 @@ def _ours() -> list[str]:
     return [name for name in sys.modules if name.partition(".")[0] == "vm"]
 
 
-def _forget_another_harness(program: Path) -> None:
-    """Unless the program is of the project that was imported, and that is as it was."""
-    own = program.with_name("__init__.py") in _harness
+def _forget_another_harness(project: Path) -> None:
+    """Unless this is the project that was imported, and it is as it was."""
+    own = project / "vm" / "__init__.py" in _harness
     if not own or any(_stamp(file) != stamp for file, stamp in _harness.items()):
         for name in _ours():
             del sys.modules[name]
@@ -197,23 +198,31 @@ def _fork(fds: list[int]) -> int:
 def serve(channel: socket.socket) -> bytes | None:
     """Serve until the other end is closed; in a child, the request for it."""
     running: dict[int, tuple[int, int]] = {}
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     while True:
-        ready = select.select([channel.fileno(), *running], [], [])[0]
-        for ended in set(ready) & running.keys():
+        asked = [channel.fileno(), *([listener.fileno()] if _harness else [])]
+        ready = select.select([*asked, *running], [], [])[0]
+        for ended in running.keys() & set(ready):
             pid, status = running.pop(ended)
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             with contextlib.suppress(BrokenPipeError):
                 os.write(status, _NUMBER.pack(code))
             os.close(status)
             os.close(ended)
-        if channel.fileno() not in ready:
+        if channel.fileno() in ready:
+            data, fds, *_ = socket.recv_fds(channel, 1 << 20, 4)
+            if not data:
+                return None
+        elif listener.fileno() in ready:
+            with listener.accept()[0] as connection:
+                data, fds, *_ = socket.recv_fds(connection, 1 << 20, 4)
+        else:
             continue
-        data, fds, *_ = socket.recv_fds(channel, 1 << 20, 4)
-        if not data:
-            return None
-        folder = Path(json.loads(data)["argv"][0]).parent
-        if not _harness and (folder / "plugin.py").exists():
-            _import_harness(folder)
+        project = Path(marshal.loads(data)[0][0]).parent.parent
+        if not _harness and (project / "vm" / "plugin.py").exists():
+            _import_harness(project)
+            listener.bind(f"\0{str(project)[-100:]}")
+            listener.listen()
             gc.freeze()
         status = fds.pop()
         pid = _fork(fds)
@@ -234,13 +243,18 @@ def main(channel: socket.socket) -> None:
     if data is None:
         return
     channel.detach()
-    request = json.loads(data)
-    os.chdir(request["cwd"])
+    argv, cwd, env = marshal.loads(data)
+    os.chdir(cwd)
     os.environ.clear()
-    os.environ.update(request["env"])
-    sys.argv[:] = request["argv"]
-    _forget_another_harness(Path(sys.argv[0]))
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    os.environ.update(env)
+    if argv[0] == "-c":
+        _forget_another_harness(Path(cwd))
+        sys.argv[:] = ["-c"]
+        exec(argv[1], {"__name__": "__main__"})
+    else:
+        _forget_another_harness(Path(argv[0]).parent.parent)
+        sys.argv[:] = argv
+        runpy.run_path(argv[0], run_name="__main__")
 
 
 if __name__ == "__main__":

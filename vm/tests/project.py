@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Mapping, Sequence
@@ -269,6 +270,12 @@ def make_project(path: Path) -> Project:
     shutil.copytree(Path(__file__).with_name("data"), path / "data")
     # What is outside the project: headers, and the device.
     here = "Path(__file__).parents[1]"
+    python = path / "bin" / "python"
+    start = f"exec {sys.executable} -IS {path}/fakes/python.py"
+    python.write_text(f'#!/bin/sh\n{start} "$@"\n')
+    python.chmod(0o755)
+    _edit(path / "vm" / "each_patch.py", "sys.executable,", f'"{python}",')
+    _edit(path / "vm" / "plugin.py", '["popen"]', f'["popen//python={python}"]')
     _edit(
         path / "vm" / "tools.py", 'Path("/usr/include"', f'Path(f"{{{here}}}/include"'
     )
