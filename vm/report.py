@@ -175,7 +175,8 @@ def write_report(folder: Path, run: Outcome) -> None:
     # What matters more comes first, should there not be room for all.
     room = Room()
     failed = [_shown(result, room, _FAILURE) for result in run.failed]
-    files = sorted(path for path in folder.iterdir() if path.name != REPORT)
+    # Sockets go when the guests of workers that were interrupted end.
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name != REPORT)
     plots = {path: room.plot(path) for path in files if path.suffix == ".svg"}
     names = [path for path in files if path.match("console*.log")]
     consoles = [_console(path, room) for path in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -149,6 +150,15 @@ def test_reports_on_consoles_are_marked(tmp_path: Path) -> None:
 
 
 # Its size
+
+
+def test_files_that_are_kept(tmp_path: Path) -> None:
+    """Sockets are not, and may be gone at any moment."""
+    (tmp_path / "build.log").touch()
+    with socket.socket(socket.AF_UNIX) as monitor:
+        monitor.bind(f"{tmp_path}/console.monitor")
+        page = written(tmp_path, outcome(result("f.passes")))
+    assert "build.log" in page.refers and "console.monitor" not in page.text
 
 
 def test_page_stays_small(tmp_path: Path) -> None:
