@@ -9,6 +9,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]
@@ -33,6 +34,8 @@ class Console:
         self._thread = threading.Thread(target=self._read, daemon=True)
         self.scan = Scan()
         self._changed = 0.0
+        self._news = threading.Condition()
+        self.ended = False  # no process has the terminal open
 
     @property
     def silent(self) -> float:
@@ -61,12 +64,24 @@ class Console:
         with contextlib.suppress(pexpect.EOF, OSError, ValueError):
             while True:
                 self.show(self._child.read_nonblocking(4096, timeout=None))
+        with self._news:
+            self.ended = True
+            self._news.notify_all()
 
     def show(self, part: str) -> None:
         """The console shows `part`: log it, and see what it says."""
         self._changed = time.monotonic()
         self._keep(part.replace("\r", ""))
-        self.scan.feed(part)
+        with self._news:
+            self.scan.feed(part)
+            self._news.notify_all()
+
+    def wait_for(self, shown: Callable[[], bool], seconds: float) -> bool:
+        """Wait until `shown`, or until nothing more can be shown; which it was."""
+        seconds = min(seconds, threading.TIMEOUT_MAX)
+        with self._news:
+            self._news.wait_for(lambda: self.ended or shown(), seconds)
+            return shown()
 
     def _keep(self, part: str) -> None:
         """Append to the log. Without it, the guest is still watched."""

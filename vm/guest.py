@@ -179,15 +179,12 @@ class Guest:
 
     def _wait_for_mark(self, what: str, doing: str) -> None:
         """Wait for a mark of the agent's on the console, which may be behind."""
-        deadline = self._deadline(CONSOLE_DEADLINE)
-        while what not in self.console.scan.marks[-20:]:
-            if self.console.closed():
+        seconds = CONSOLE_DEADLINE * self._slowness if self._timeouts else float("inf")
+        marks = self.console.scan.marks
+        if not self.console.wait_for(lambda: what in marks[-20:], seconds):
+            if self.console.ended:
                 raise self.lost(doing)
-            if time.monotonic() > deadline:
-                raise self._lost(
-                    f"the console did not show the end of what ran {doing}"
-                )
-            time.sleep(0.001)
+            raise self._lost(f"the console did not show the end of what ran {doing}")
 
     def _deadline(self, seconds: float) -> float:
         seconds = seconds * self._slowness if self._timeouts else float("inf")

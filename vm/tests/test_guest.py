@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from vm import guest as module
+from vm.console import Console
 from vm.errors import GuestError
 from vm.guest import AGENT, OUTPUT_LIMIT, Guest
 from vm.machine import Accel, Machine
@@ -65,6 +66,19 @@ def test_time_limit(make: Make) -> None:
         assert (result.status, result.timed_out) == (143, True)
         assert 0.2 <= result.seconds < 2
         assert guest.run(["true"], timeout=60).status == 0
+
+
+def test_wait_for_what_the_console_shows(tmp_path: Path) -> None:
+    """It ends with that, or with the console, and not with the time limit."""
+    begin = time.monotonic()
+    console = Console(tmp_path / "log")
+    threading.Timer(0.1, console.show, ["shown\n"]).start()
+    assert console.wait_for(lambda: console.tail() == "shown", 60)
+    assert not console.wait_for(lambda: False, 0.1)
+    console.start(["sleep", "0.1"], {"PATH": os.environ["PATH"]})
+    assert not console.wait_for(lambda: False, 60)
+    console.end()
+    assert time.monotonic() - begin < 20
 
 
 def test_much_output(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
