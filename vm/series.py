@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -75,10 +76,17 @@ def apply_series(
     `original` tells where a file of the kernel `tree` is. The copies are made in
     `folder`, so that nothing has happened to the tree if this fails: with a
     BuildError for a patch that neither applies nor is there already, a UsageError if
-    the tree has patches beyond the first `upto`.
+    the tree has patches beyond the first `upto`. What the last call made of the same
+    files is not made again.
     """
-    shutil.rmtree(folder, ignore_errors=True)
     names = frozenset(name for patch in patches for name in files_of(patch))
+    made_from = folder / "made-from"
+    inputs = _digest(upto, [*patches, *map(original, sorted(names))])
+    if made_from.is_file() and made_from.read_text() == inputs:
+        return Patched(folder / "with", names, ())
+    # Before anything else, so that a removal cut short is not taken for a series.
+    made_from.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
     for copy in (folder / "without", folder / "with"):
         for name in names:
             if original(name).is_file():
@@ -100,7 +108,17 @@ def apply_series(
     for patch in missing:
         if (failed := _git_apply(patch, folder / "with", log)) is not None:
             raise own or _conflict(patch, folder / "with", tree, failed)
+    if not there:  # otherwise the user is told each time
+        made_from.write_text(inputs)
     return Patched(folder / "with", names, tuple(there))
+
+
+def _digest(upto: int | None, files: Sequence[Path]) -> str:
+    """What is another one after any change of the number or the files."""
+    digest = hashlib.sha256(repr(upto).encode())
+    for file in files:
+        digest.update(repr((file.name, _content(file))).encode())
+    return digest.hexdigest()
 
 
 def numbers(patches: Sequence[Path]) -> str:

@@ -9,8 +9,8 @@ import pytest
 from vm.errors import BuildError, UsageError
 from vm.series import Patched, apply_series, series
 from vm.terminal import Log
-from vm.tests.conftest import Said
 from vm.tests.diffs import LINES, NEW_FILE, diff, edited
+from vm.tests.said import Said
 
 NAMES = ["0001-one.patch", "0002-two.patch", "0003-three.patch"]
 TWO = edited(20, "second")
@@ -240,3 +240,45 @@ def test_patch_without_lines(patches: Series) -> None:
     left = {file.name for file in patched.folder.iterdir()}
     assert left == patched.names - {"a.c"}
     assert (patched.folder / "b.c").stat().st_mode & 0o111
+
+
+# Once more
+
+
+def applied(patches: Series, upto: int | None = None) -> bool:
+    """Apply them; whether git was asked for it."""
+    log = patches.log.path
+    before = log.read_text() if log.exists() else ""
+    patches.apply(upto)
+    return log.read_text() != before
+
+
+def test_same_series_is_not_applied_twice(patches: Series) -> None:
+    assert applied(patches) and not applied(patches)
+    assert patches.apply() == patches.apply()
+    assert applied(patches, 1) and not applied(patches, 1)
+    patches.patch(0, diff("a.c", LINES, edited(10, "other")))
+    assert applied(patches, 1)
+    patches.write("b.c", edited(1, "other"))
+    assert applied(patches, 1)
+    (patches.tree / "new.c").write_text("int other;\n")
+    assert applied(patches, 1) and not applied(patches, 1)
+
+
+def test_series_that_failed_is_applied_again(
+    patches: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is one of which a part was removed before the run was killed."""
+    before = patches.apply()
+
+    def killed(folder: Path, **_: object) -> None:
+        (folder / "with" / "a.c").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("vm.series.shutil.rmtree", killed)
+        patches.apply(1)
+    assert patches.apply() == before
+    assert (before.folder / "a.c").read_text() == "\n".join(THREE) + "\n"
+    patches.write("a.c", edited(9, "other"))
+    assert patches.refused().what == patches.refused().what
