@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vm.compiler import Compiler, pahole
+from vm.compiler import Compiler, check_version, pahole
 from vm.errors import BuildError
 from vm.kconfig import check_config, folder_name, options_of
 from vm.process import output_of, run_logged
@@ -66,7 +66,8 @@ def build_image(
     """Build `tree` with the configuration `fragments`, unless that is done already.
 
     `jobs` is make's -j; `objects` is what a full build compiles, if it was never
-    done here before. BuildError if an option of a fragment is lost or make fails.
+    done here before. UsageError if the compiler is too old; BuildError if an option of
+    a fragment is lost or make fails.
     """
     build = tree.path.parent / f"{folder_name(fragments)}{compiler.suffix}"
     bzimage = build / "arch" / "x86" / "boot" / "bzImage"
@@ -78,6 +79,7 @@ def build_image(
     compiled = 0
     built = _load(stamp) != wanted
     if built:
+        check_version(compiler, tree.path, log)
         # Before make starts: an old image must never pass for a new one.
         stamp.unlink(missing_ok=True)
         with timed(stages["configure"]):

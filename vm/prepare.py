@@ -9,7 +9,7 @@ from pathlib import Path
 from vm.audit import audit
 from vm.bases import TABLE, is_of, load_base
 from vm.build import Image, build_image
-from vm.compiler import check_version, choose_compiler
+from vm.compiler import choose_compiler
 from vm.kconfig import fragments_of
 from vm.options import Options
 from vm.selftests import Programs, build_programs
@@ -73,7 +73,6 @@ def prepare(
                 fetching.say(f"{source.describe}: trying the series for {base.name}")
     with timed(stages["unpack and patch"]):
         tree = prepare_tree(*(source, patches, cache, log("patch")), upto=upto)
-    check_version(compiler, tree.path, building)
     image = build_image(
         *(tree, fragments, compiler, building), jobs=options.jobs, objects=base.objects
     )

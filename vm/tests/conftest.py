@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import signal
 import subprocess
 import time
@@ -11,35 +10,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from vm import guest as module
 from vm import machine
 from vm.guest import Guest
 from vm.machine import Machine
-from vm.terminal import Log, Terminal
+from vm.terminal import Log
 from vm.tests.copying import Copying
-from vm.tests.project import Project, Template
+from vm.tests.kernel import Kernel
+from vm.tests.project import Project
+from vm.tests.said import Said
+from vm.tests.template import Template
 
 # What a script starts in the background ignores SIGINT, and SIGHUP under nohup, and so
 # would the harness that the tests start from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
-class Said(Terminal):
-    """A terminal that keeps what the user is told, and how far stages came."""
-
-    def __init__(self) -> None:
-        super().__init__(Console(file=io.StringIO()))
-        self.lines: list[str] = []
-        self.steps: list[tuple[int, int | None]] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-    def progress(self, what: str, done: int, total: int | None) -> None:
-        self.steps.append((done, total))
 
 
 @pytest.fixture
@@ -104,6 +90,13 @@ def make(
 
 
 @pytest.fixture
+def kernel(
+    tmp_path: Path, log: Log, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> Kernel:
+    return Kernel(tmp_path, log, said, monkeypatch)
+
+
+@pytest.fixture
 def copying(tmp_path: Path, log: Log) -> Copying:
     return Copying(tmp_path, log)
 
@@ -137,13 +130,6 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def executable(file: Path, text: str) -> None:
-    """Write a program, and its folder if that is missing."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
-    file.chmod(0o755)
 
 
 def commit(folder: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import tarfile
@@ -16,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from vm.archives import Record, keep
 from vm.cache import sha256_file
@@ -180,79 +179,6 @@ class Project:
         return [line.strip() for line in lines]
 
 
-class Template:
-    """A project with everything built once, and the copy of it that tests use.
-
-    To undo what one test has changed takes less time than to copy it for the next.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        made = make_project(path)
-        ended = made.run()
-        assert ended.status == 0, ended.output
-        shutil.rmtree(made.cache / "runs")
-        self._original = made.move(path.with_name("template")).path
-        self._wanted = _stamps(self._original)
-        self._stamps: dict[str, _Stamp] = {}
-
-    def fresh(self) -> Project:
-        """The copy, as if nothing had happened to it.
-
-        It is where the original was made, so that the fork server knows its harness.
-        """
-        now, then = _stamps(self._path), self._stamps
-        for name in reversed([name for name in now if now[name] != then.get(name)]):
-            if not now[name].is_folder:
-                (self._path / name).unlink()
-            elif name not in then or not then[name].is_folder:
-                (self._path / name).rmdir()
-        self._path.mkdir(exist_ok=True)
-        changed = [name for name in self._wanted if now.get(name) != then.get(name, 0)]
-        for name in changed:
-            if self._wanted[name].is_folder:
-                (self._path / name).mkdir(exist_ok=True)
-            else:
-                shutil.copy2(
-                    self._original / name, self._path / name, follow_symlinks=False
-                )
-        for name in reversed(changed):
-            shutil.copystat(
-                self._original / name, self._path / name, follow_symlinks=False
-            )
-        self._stamps = _stamps(self._path)
-        return Project(self._path)
-
-
-class _Stamp(NamedTuple):
-    """What is different after any change of a file or folder."""
-
-    mode: int
-    inode: int
-    mtime: int
-    ctime: int
-
-    @property
-    def is_folder(self) -> bool:
-        return stat.S_ISDIR(self.mode)
-
-
-def _stamps(folder: Path) -> dict[str, _Stamp]:
-    """Those of all that is in a folder, by name: each folder before what it has."""
-    found: dict[str, _Stamp] = {}
-    todo = [""] if folder.exists() else []
-    while todo:
-        below = todo.pop()
-        with os.scandir(folder / below) as entries:
-            for entry in entries:
-                s = entry.stat(follow_symlinks=False)
-                name = f"{below}{entry.name}"
-                found[name] = _Stamp(s.st_mode, s.st_ino, s.st_mtime_ns, s.st_ctime_ns)
-                if found[name].is_folder:
-                    todo.append(f"{name}/")
-    return found
-
-
 def make_project(path: Path) -> Project:
     """A project in the new folder `path`."""
     for folder in ("vm", "bin", "patches/7.3", "kconfig", "selftests"):
@@ -272,8 +198,7 @@ def make_project(path: Path) -> Project:
     here = "Path(__file__).parents[1]"
     python = path / "bin" / "python"
     start = f"exec {sys.executable} -IS {path}/fakes/python.py"
-    python.write_text(f'#!/bin/sh\n{start} "$@"\n')
-    python.chmod(0o755)
+    executable(python, f'#!/bin/sh\n{start} "$@"\n')
     _edit(path / "vm" / "each_patch.py", "sys.executable,", f'"{python}",')
     _edit(path / "vm" / "plugin.py", '["popen"]', f'["popen//python={python}"]')
     _edit(
@@ -287,8 +212,7 @@ def make_project(path: Path) -> Project:
             header.touch()
         elif tool.name not in ("git", "python3", "tar", "xz", "make"):
             text = TOOLS.get(tool.name, "exit 1")
-            (path / "bin" / tool.name).write_text(f"#!/bin/sh\n{text}\n")
-            (path / "bin" / tool.name).chmod(0o755)
+            executable(path / "bin" / tool.name, f"#!/bin/sh\n{text}\n")
     (path / "bin" / "make").symlink_to("../fakes/make")
     for number, old, lines in ((1, 1, "+first"), (2, 2, " first\n+second")):
         text = PATCH.format(old=old, new=old + 1, lines=lines + "\n")
@@ -324,11 +248,16 @@ def _edit(file: Path, old: str, new: str) -> None:
 
 def _make_tree(tree: Path) -> None:
     """A small kernel tree."""
-    (tree / "scripts" / "kconfig").mkdir(parents=True)
+    (tree / "scripts").mkdir(parents=True)
     (tree / "map.c").write_text("line 1\n")
     (tree / "Makefile").write_text("VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\n")
-    script = tree / "scripts" / "kconfig" / "merge_config.sh"
-    script.write_text(MERGE)
-    script.chmod(0o755)
+    executable(tree / "scripts" / "kconfig" / "merge_config.sh", MERGE)
     (tree / "scripts" / "decode_stacktrace.sh").write_text(DECODE)
     (tree / "scripts" / "min-tool-version.sh").write_text("echo 8.1.0\n")
+
+
+def executable(file: Path, text: str) -> None:
+    """Write a program, and its folder if that is missing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o755)

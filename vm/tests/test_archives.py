@@ -9,7 +9,7 @@ import pytest
 
 from vm.archives import Record, keep, recall
 from vm.cache import sha256_file
-from vm.tests.conftest import Said
+from vm.tests.said import Said
 
 
 def archive(folder: Path, name: str, version: str = "7.3.4") -> tuple[Path, Record]:

@@ -18,7 +18,8 @@ from vm.figures import BenchError, Figure, Results, Row, load
 from vm.guest import Guest
 from vm.machine import Machine
 from vm.terminal import Log
-from vm.tests.project import BASE, Ended, Project, Template
+from vm.tests.project import BASE, Ended, Project
+from vm.tests.template import Template
 
 HIT = Row("hit", "hash", "update", "program")
 

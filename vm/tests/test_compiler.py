@@ -9,7 +9,8 @@ import pytest
 from vm.compiler import check_version, choose_compiler, pahole
 from vm.errors import BuildError, UsageError
 from vm.terminal import Log
-from vm.tests.conftest import executable
+from vm.tests.kernel import ALL, Kernel
+from vm.tests.project import executable
 
 LLVM = ("ld.lld", "llvm-ar", "llvm-nm", "llvm-objcopy", "llvm-readelf")
 SAYS = {
@@ -193,3 +194,51 @@ def test_pahole(log: Log, tree: Path, asked: str, warning: str) -> None:
     table = f"GNU C      8.1     gcc --version\n{row if asked else ''}PPP  2.4.0\n"
     (tree / "Documentation" / "process" / "changes.rst").write_text(table)
     assert pahole(tree, log) == f"pahole 1.24{warning}"
+
+
+# Builds
+
+
+def test_each_compiler_has_its_folder(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though all of these say the same: so nothing is built anew on the way back."""
+    tools = f"{kernel.tmp_path}/tools/"
+    choices = [
+        ("CC", "gcc", "CC=gcc HOSTCC=ccache gcc"),
+        ("CC", "gcc -pipe", "CC=gcc -pipe HOSTCC=ccache gcc"),
+        *(
+            ("LLVM", value, f"LLVM={value} CC=ccache {name} HOSTCC=ccache {name}")
+            for value, name in (
+                *(("1", "clang"), ("-18", "clang-18")),
+                (tools, f"{tools}clang"),
+            )
+        ),
+    ]
+    for name, value, variables in choices:
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            kernel.build()
+            assert kernel.goals() == ALL
+            last = kernel.calls.read_text().splitlines()[-1]
+            assert f" {variables} -j3 bzImage" in last
+    assert len(list(kernel.folder.parent.glob("build-*"))) == len(choices)
+    for name, value, _ in choices:
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            kernel.build()
+            assert kernel.goals() == []
+
+
+def test_llvm_that_is_empty_chooses_nothing(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel.build()
+    monkeypatch.setenv("LLVM", "")
+    kernel.build()
+    assert kernel.goals() == []
+
+
+def test_what_made_it(kernel: Kernel) -> None:
+    tools = kernel.build().tools
+    assert tools.startswith("gcc 12.2.0, pahole 1.24")

@@ -15,7 +15,8 @@ from vm.bases import Base
 from vm.debian import debian_source
 from vm.errors import BuildError, UsageError
 from vm.terminal import Log
-from vm.tests.conftest import Said, executable
+from vm.tests.project import executable
+from vm.tests.said import Said
 
 VERSION = "7.3.4-1~bpo13+1"
 DIGEST = hashlib.sha256(b"content\n").hexdigest()

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from vm.tests.forks import Forked
-from vm.tests.project import Project, Template
+from vm.tests.project import Project
+from vm.tests.template import Template
 
 PROGRAM = """
 import atexit, os, signal, sys, threading

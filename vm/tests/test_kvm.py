@@ -14,8 +14,8 @@ from vm.errors import UsageError
 from vm.kvm import choose_accel
 from vm.machine import Accel
 from vm.terminal import Log
-from vm.tests.conftest import Said
 from vm.tests.project import Project
+from vm.tests.said import Said
 
 IMAGE = Path("/boot/bzImage")
 Choose = Callable[..., Accel]

@@ -13,7 +13,7 @@ import pytest
 
 from vm.cache import lock
 from vm.logs import RUNS_KEPT, RunLogs, runs_in_use
-from vm.tests.conftest import Said
+from vm.tests.said import Said
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from vm.errors import UsageError
-from vm.tests.conftest import Said, commit
+from vm.tests.conftest import commit
 from vm.tests.copying import IGNORED, Copying, files_of
 from vm.tests.diffs import LINES, OLD, diff, edited
+from vm.tests.said import Said
 
 # Which trees it can be of
 

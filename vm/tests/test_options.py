@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vm.tests.conftest import executable
-from vm.tests.project import Project
+from vm.tests.project import Project, executable
 
 LLVM_TOOLS = ("ld.lld", "llvm-ar", "llvm-nm", "llvm-objcopy", "llvm-readelf")
 

@@ -17,7 +17,8 @@ from vm import process
 from vm.errors import BuildError, HarnessError, UsageError
 from vm.process import end_session, output_of, run_logged, session_members, tied
 from vm.terminal import Log
-from vm.tests.conftest import Said, executable
+from vm.tests.project import executable
+from vm.tests.said import Said
 
 
 def sh(script: str) -> list[str]:

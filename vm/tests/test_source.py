@@ -17,7 +17,7 @@ from vm.bases import Base
 from vm.errors import BuildError, UsageError
 from vm.source import Source, fetch_source
 from vm.terminal import Log
-from vm.tests.conftest import Said
+from vm.tests.said import Said
 
 ARCHIVE = b"not really xz" * 100_000
 DIGEST = hashlib.sha256(ARCHIVE).hexdigest()

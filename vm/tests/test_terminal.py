@@ -10,7 +10,7 @@ from rich.console import Console
 
 from vm import terminal as module
 from vm.terminal import Log, Terminal, progress_line
-from vm.tests.conftest import Said
+from vm.tests.said import Said
 
 ERASED = "\x1b[1A\x1b[2K"  # one line up, and empty it
 

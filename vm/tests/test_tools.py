@@ -9,7 +9,7 @@ import pytest
 
 from vm import tools
 from vm.errors import UsageError
-from vm.tests.conftest import executable
+from vm.tests.project import executable
 from vm.tools import Tool
 
 APT_GET = """#!/bin/sh

@@ -15,8 +15,8 @@ from vm.mirror import Mirror
 from vm.series import series
 from vm.source import Source
 from vm.terminal import Log
-from vm.tests.conftest import Said
 from vm.tests.diffs import LINES, NEW_FILE, OLD, diff, edited
+from vm.tests.said import Said
 from vm.tree import Tree, prepare_tree
 
 
