@@ -182,6 +182,15 @@ def _plugins() -> list[str]:
     return [f"_pytest.{name}" for name in default_plugins]
 
 
+def _spare_pytest() -> None:
+    """Do what each run of pytest would do anew, or not at all."""
+    from _pytest import fixtures, junitxml
+
+    junitxml.bin_xml_escape("")  # re keeps the pattern
+    # A warning about decorated fixtures: to look for them takes a tenth of a run.
+    fixtures.FixtureManager._check_for_wrapped_fixture = lambda *_: None  # type: ignore[method-assign]
+
+
 def _fork(fds: list[int]) -> int:
     """Fork; in the child, `fds` are stdin, stdout and stderr, and all it has."""
     if pid := os.fork():
@@ -238,6 +247,7 @@ def main(channel: socket.socket) -> None:
     late = ("jinja2", "pdb", "readline", "rich._emoji_codes", "unittest")
     for name in (*late, *_plugins()):
         importlib.import_module(name)
+    _spare_pytest()
     gc.freeze()
     data = serve(channel)
     if data is None:
