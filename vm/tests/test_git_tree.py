@@ -82,15 +82,16 @@ def test_commits(project: Project, folder: Path) -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        "[commit]\ngpgSign = true\n",
-        "[core]\nautocrlf = true\nhooksPath = {hooks}\n",
-        "[diff]\nnoprefix = true\nalgorithm = patience\ncontext = 9\n",
-        "[diff]\nrenames = false\ninterHunkContext = 9\norderFile = {order}\n",
-        "[diff]\nsrcPrefix = x/\ndstPrefix = y/\n",
+        "[commit]\ngpgSign = true\n"
+        "[core]\nautocrlf = true\nhooksPath = {hooks}\n"
+        "[diff]\nnoprefix = true\nalgorithm = patience\ncontext = 9\n"
         "[format]\nfrom = true\nencodeEmailHeaders = false\nsuffix = .txt\n",
-        "[i18n]\nlogOutputEncoding = latin1\n",
+        "[diff]\nrenames = false\ninterHunkContext = 9\norderFile = {order}\n"
+        "srcPrefix = x/\ndstPrefix = y/\n"
+        "[i18n]\nlogOutputEncoding = latin1\n"
         "[format]\nsignOff = true\nthread = true\nsubjectPrefix = RFC\n",
     ],
+    ids=["1", "2"],  # what one setting does must not hide what another does
 )
 def test_users_git_configuration(
     project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch, config: str

@@ -21,7 +21,7 @@ def test_interrupt(project: Project) -> None:
     assert "ok 1 f.hash.passes" in project.ktap
 
 
-@pytest.mark.parametrize("option", ["--shell", "--bench", "--collect-only", "-x"])
+@pytest.mark.parametrize("option", ["--shell", "--bench", "--collect-only"])
 def test_interrupt_of_the_build(project: Project, option: str) -> None:
     fragment = project.path / "kconfig" / "base.config"
     fragment.write_text(fragment.read_text() + "# edited\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -194,7 +193,8 @@ def test_bisect(trees: Trees) -> None:
     project = trees.project
     readme = (ROOT / "patches" / "README.md").read_text()
     (recipe,) = [line.strip() for line in readme.splitlines() if "bisect run" in line]
-    main = f"{sys.executable} -I {project.path}/vm/__main__.py --cache={project.cache}"
+    python = f"{project.path}/bin/python"
+    main = f"{python} -I {project.path}/vm/__main__.py --cache={project.cache}"
     for old, new in (
         # In a guest that is real, the kernel makes the difference.
         ("/path/to/run_tests.py", f"cp two.c {project.path}/selftests/ && {main}"),

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
-
-import pytest
 
 from vm.cache import lock
 from vm.tests.project import Project
@@ -42,8 +39,12 @@ def test_stages(project: Project) -> None:
         assert "\nbooting 7.3.4-fake under tcg\n" in output
 
 
-def test_selftests_are_built_for_the_kernel(project: Project) -> None:
-    project.run("-k", "percpu")
+def test_run_of_one_test(project: Project) -> None:
+    """What is built for the kernel, how its guest ends, and what is left of that."""
+    assert project.run("-k", "percpu").status == 0
+    assert not (project.logs / "console.shell").exists()
+    # Not just ended, so that what the kernel says at the end is seen.
+    assert project.asked[-2:] == ["power off", "end of the agent"]
     (build,) = project.cache.glob("trees/*/build-base-vm")
     (line,) = [line for line in project.asked if " OUT=" in line]
     told = dict(word.split("=") for word in line.split() if "=" in word)
@@ -90,10 +91,13 @@ def test_log_for_each_stage(project: Project) -> None:
         assert text in (project.logs / f"{name}.log").read_text(), name
 
 
-def test_shell_has_the_patches_of_the_options(project: Project) -> None:
+def test_shell(project: Project) -> None:
+    """It has the patches of the options, and its guest ends like that of a test."""
     assert project.run("--shell", "--command=true", "--upto", "1").status == 0
     (tree,) = project.cache.glob("trees/*/linux")
     assert (tree / "map.c").read_text() == "line 1\nfirst\n"
+    assert project.asked[-2:] == ["power off", "end of the agent"]
+    assert not (project.logs / "console.shell").exists()
 
 
 def test_runs_with_one_cache_wait_for_each_other(project: Project) -> None:
@@ -109,19 +113,6 @@ def test_runs_with_one_cache_wait_for_each_other(project: Project) -> None:
     os.close(held)
     process.communicate(timeout=60)
     assert process.returncode == 0 and project.ran
-
-
-@pytest.mark.parametrize("words", [["-k", "percpu"], ["--shell", "--command=true"]])
-def test_guest_is_powered_off(project: Project, words: list[str]) -> None:
-    """Not just ended, so that what the kernel says at the end is seen."""
-    assert project.run(*words).status == 0
-    assert project.asked[-2:] == ["power off", "end of the agent"]
-
-
-def test_socket_of_the_shell_is_removed(project: Project) -> None:
-    for ended in (project.run("-k", "percpu"), project.run("--shell", "--command=ls")):
-        assert ended.status == 0
-        assert not (project.logs / "console.shell").exists()
 
 
 # The harness's own tests
@@ -146,9 +137,10 @@ def test_settings_of_another_folder_do_not_apply(
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
     project.set("")
     script = f'cd {tmp_path} && exec "$@"'
-    main = [sys.executable, "-I", str(project.path / "vm" / "__main__.py")]
+    python, main = project.path / "bin" / "python", project.path / "vm" / "__main__.py"
     process = project.start(
-        "--collect-only", "-q", program=["sh", "-c", script, "sh", *main]
+        *("--collect-only", "-q"),
+        program=["sh", "-c", script, "sh", str(python), "-I", str(main)],
     )
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output

@@ -16,10 +16,9 @@ from vm.tests.project import Project
 
 @pytest.fixture
 def whole(project: Project) -> Project:
-    """A project whose virtual environment is the one that runs this test."""
+    """A project whose virtual environment is there already."""
     source = (project.path / "run_tests.py").read_text()
-    python = Path(sys.executable)
-    made = f"return Path({str(python)!r})\n"
+    made = f"return Path({str(project.path / 'bin' / 'python')!r})\n"
     head = "def virtual_environment(cache: Path) -> Path:\n"
     assert head in source
     source = source.replace(head, f"{head}    {made}")

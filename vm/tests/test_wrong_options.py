@@ -57,6 +57,12 @@ def test_usage_error(project: Project, arguments: str, text: str) -> None:
         ("--no-kvm --require-kvm", "--no-kvm and --require-kvm exclude each other"),
         ("--patched", "--patched needs --kernel-tree"),
         ("--allow-dirty", "--allow-dirty needs --kernel-tree"),
+        ("--unpatched --upto 1", "--unpatched and --upto exclude each other"),
+        ("--each-patch --upto 0", "--each-patch and --upto exclude each other"),
+        ("--each-patch --junitxml x", "--each-patch and --junitxml exclude each other"),
+        ("--base all --upto 1", "--base all and --upto exclude each other"),
+        ("--base all --each-patch", "--base all and --each-patch exclude each other"),
+        ("--base all --kernel-tree .", "--base all and --kernel-tree exclude each"),
         ("--patched --upto 1", "--patched and --upto exclude each other"),
         ("--patched --unpatched", "--patched and --unpatched exclude each other"),
         ("--patched --bench", "--patched and --bench exclude each other"),
@@ -79,9 +85,8 @@ def test_options_that_make_no_sense(
         Options.of(option)
 
 
-@pytest.mark.parametrize("option", ["-x", "--bench", "--collect-only", "--shell"])
-def test_cache_that_cannot_be_written(project: Project, option: str) -> None:
+def test_cache_that_cannot_be_written(project: Project) -> None:
     wrong = project.path / "pyproject.toml" / "x"
-    ended = project.run(option, f"--cache={wrong}")
+    ended = project.run(f"--cache={wrong}")
     assert ended.status == 4
     assert f"usage error: cannot write to the cache folder {wrong}: " in ended.output

@@ -4,10 +4,10 @@
 # or "SETUP MORE BOOT" for one boot only, or "error SETUP".
 unit=$1 setup=$2
 read -r first second third < "$PROJECT/how" || :
-boot=$(grep -c '^vng ' "$PROJECT/asked")
 if [ "$first $second" = "error $setup" ]; then echo "error: $setup: no hook"; exit 1; fi
 extra=0
-if [ "$first" = "$setup" ] && [ "${third:-$boot}" = "$boot" ]; then extra=$second; fi
+[ "$first" != "$setup" ] || extra=$second
+[ -z "$third" ] || [ "$third" = "$(grep -c '^vng ' "$PROJECT/asked")" ] || extra=0
 cost() {
     [ "$unit" = nanoseconds ] && echo "figure $1 $(($2 / 2)).000" || echo "figure $1 $2.000"
 }
