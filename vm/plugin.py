@@ -16,8 +16,7 @@ from rich.console import Console
 
 from vm import attach, bench, faults
 from vm.bases import ALL
-from vm.each_base import each_base
-from vm.each_patch import each_patch
+from vm.each import each_base, each_patch
 from vm.errors import HarnessError, UsageError
 from vm.git_tree import git_tree
 from vm.github import error_commands

@@ -19,7 +19,7 @@ from vm.expected import (
 )
 from vm.results import TestResult, judge
 from vm.series import series
-from vm.tests.project import BASE, ROOT, Project
+from vm.tests.project import ROOT, Project
 
 NO_HOOK = (
     "libbpf: prog 'on_update': failed to find kernel BTF type ID of "
@@ -177,35 +177,3 @@ def test_what_a_base_cannot_pass(project: Project) -> None:
     assert "skipped: 2: has no such map" in ended.output
     assert project.ran == ["one f.hash.passes", "power off"]
     assert "ok 2 f.rhash.fails # SKIP has no such map" in project.ktap
-
-
-def test_each_patch(project: Project) -> None:
-    """After a patch that only adds tests of the kernel's own, there is none to run."""
-    project.tests("f.hash.needs f.array.passes", "f.hash.passes")
-    (project.path / "patches" / BASE / "0003-test.patch").write_text(
-        "Subject: test\n\n--- /dev/null\n+++ b/tools/test.c\n@@ -0,0 +1 @@\n+test\n"
-    )
-    ended = project.run("--each-patch", "selftests/one.c")
-    assert ended.status == 0
-    table = [line.split() for line in ended.output.splitlines()[-4:]]
-    assert [row[:6] for row in table] == [
-        ["0", "1", "0", "1", "0", "0"],
-        ["1", "1", "0", "1", "0", "0"],
-        ["2", "2", "0", "0", "0", "0"],
-        ["3", "-", "-", "-", "-", "-"],
-    ]
-    assert table[2][6:] == ["0002-add-a-line.patch"]
-
-
-def test_each_patch_gives_the_worst_status(project: Project) -> None:
-    project.tests("f.hash.needs f.array.passes")
-    (project.path / "selftests" / "needs.toml").write_text(
-        '[[needs]]\ntests = ["*"]\npatches = ["0001"]\n'
-    )
-    ended = project.run("--each-patch", "selftests/one.c")
-    assert ended.status == 1
-    assert [line.split()[:6] for line in ended.output.splitlines()[-3:]] == [
-        ["0", "0", "1", "1", "0", "1"],
-        ["1", "1", "1", "0", "0", "1"],
-        ["2", "2", "0", "0", "0", "0"],
-    ]

@@ -1,4 +1,4 @@
-"""--base all: what runs on which base, and the table at the end."""
+"""--each-patch and --base all: what runs, and the table at the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from vm.archives import Record, keep
-from vm.tests.project import Project
+from vm.tests.project import BASE, Project
 
 SKIPS = '[[skip]]\ntests = ["one.f.rhash.*"]\nreason = "7.2 has no such map"\n'
 
@@ -58,3 +58,39 @@ def test_worst_status(two_bases: Project) -> None:
     one, other = ended.output.splitlines()[-2:]
     assert one.split() == ["7.3", "1", "0", "1", "0", "0", one.split()[6], "1"]
     assert other.split() == ["7.2", "0", "0", "0", "0", "0", "0.0", "4"]
+
+
+# Each patch
+
+
+def test_each_patch(project: Project) -> None:
+    """After a patch that only adds tests of the kernel's own, there is none to run."""
+    project.tests("f.hash.needs f.array.passes", "f.hash.passes")
+    (project.path / "patches" / BASE / "0003-test.patch").write_text(
+        "Subject: test\n\n--- /dev/null\n+++ b/tools/test.c\n@@ -0,0 +1 @@\n+test\n"
+    )
+    ended = project.run("--each-patch", "selftests/one.c")
+    assert ended.status == 0
+    table = [line.split() for line in ended.output.splitlines()[-4:]]
+    assert [row[:6] + row[7:8] for row in table] == [
+        ["0", "2", "1", "0", "1", "0", "0"],
+        ["1", "2", "1", "0", "1", "0", "0"],
+        ["2", "2", "2", "0", "0", "0", "0"],
+        ["3", *"------"],
+    ]
+    assert table[2][8:] == ["0002-add-a-line.patch"]
+
+
+def test_each_patch_gives_the_worst_status(project: Project) -> None:
+    project.tests("f.hash.needs f.array.passes")
+    (project.path / "selftests" / "needs.toml").write_text(
+        '[[needs]]\ntests = ["*"]\npatches = ["0001"]\n'
+    )
+    ended = project.run("--each-patch", "selftests/one.c")
+    assert ended.status == 1
+    table = [line.split() for line in ended.output.splitlines()[-3:]]
+    assert [row[:6] + row[7:8] for row in table] == [
+        ["0", "2", "0", "1", "1", "0", "1"],
+        ["1", "2", "1", "1", "0", "0", "1"],
+        ["2", "2", "2", "0", "0", "0", "0"],
+    ]
