@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from vm.ctest import run_test
 from vm.errors import HarnessError
 from vm.plugin import run_of, uncaptured
 from vm.results import TestResult
@@ -83,7 +84,7 @@ class CTest(pytest.Item):
         run = run_of(self.config)
         try:
             with uncaptured(self.config):
-                return run.run_test(self.path.stem, self.name)
+                return run_test(run, self.path.stem, self.name)
         except HarnessError as error:
             run.error = error
             if hasattr(self.config, "workerinput"):

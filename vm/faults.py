@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vm.ctest import run_once
 from vm.errors import GuestError, UsageError, reading
 from vm.results import TestResult
 from vm.run import Run
@@ -150,7 +151,7 @@ def _fire(run: Run, fault: Fault) -> Found:
         if fault.qemu:
             timer.start()
         full = name if program == "ktap" else f"global.{name}"
-        result = run.run_once(program, full)
+        result = run_once(run, program, full)
     except GuestError as error:
         if not fault.append:
             raise

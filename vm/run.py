@@ -1,40 +1,26 @@
-"""A run: prepare a kernel, boot a guest, run tests in it, close it."""
+"""A run: prepare a kernel, boot guests for its tests, close it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from vm.boot import boot, machine_of
 from vm.cache import cache_folder, locked
-from vm.decode import decoded
 from vm.errors import GuestError, HarnessError
-from vm.expected import (
-    as_expected,
-    load_needs,
-    load_skips,
-    patches_needed,
-    why_skipped,
-)
 from vm.guest import Guest
 from vm.kvm import choose_accel
 from vm.logs import RunLogs, WorkersLogs, short_path
 from vm.machine import Accel
 from vm.options import Options
 from vm.ports import SOCKETS
-from vm.prepare import ROOT, Prepared, prepare
-from vm.results import TestResult, judge
-from vm.series import series
-from vm.splats import Splat
+from vm.prepare import Prepared, prepare
+from vm.results import TestResult
 from vm.stopwatch import Stage
 from vm.summary import describe, skipped, summary
 from vm.terminal import Terminal
 from vm.workers import Share, Told, Workers
-
-TEST_TIMEOUT = 300.0  # seconds; tests set their own, by default of 30
-SPOILT_GUESTS = 10  # after which a run gives up
 
 
 class Run:
@@ -131,39 +117,14 @@ class Run:
         return guest
 
     @property
+    def has_guest(self) -> bool:
+        """Whether there is one to run the next test in."""
+        return self._guest is not None
+
+    @property
     def console(self) -> str:
         """The name of the guest's console log, or the next one's."""
         return f"{self._console}-{self.spoilt + 1}" if self.spoilt else self._console
-
-    def run_test(self, program: str, name: str) -> TestResult:
-        """Run one test, in a fresh guest if there is none or the last one is spoilt.
-
-        A test that spoils its guest is run once more, alone in a fresh one, to tell
-        whether it was to blame; it has failed in any case. One that the base cannot
-        pass is not run. Raises HarnessError if a guest does not boot, or too many were
-        spoilt.
-        """
-        folder = ROOT / "patches" / self.options.base
-        if why := why_skipped(load_skips(folder / "skips.toml"), program, name):
-            return TestResult(program, name, "skipped", why)
-        self._check_spoilt()
-        result = self.run_once(program, name)
-        if self._guest is None:
-            result = replace(result, outcome="failed")
-            try:
-                self._check_spoilt()
-                alone = self.run_once(program, name)
-                word = "again" if self._guest is None else "not again"
-                note = f"{word} when run alone: {alone.outcome}"
-            except HarnessError as error:
-                self.error = self.error or error
-                note = f"not run again: {error.what}"
-            result = replace(result, reason=f"{result.reason} ({note})")
-        if self.options.upto is not None:
-            needs = load_needs(ROOT / "selftests" / "needs.toml")
-            needed = patches_needed(needs, series(folder), program, name)
-            result = as_expected(result, needed, self.options.upto)
-        return result
 
     @contextmanager
     def saving(self, file: Path) -> Iterator[None]:
@@ -181,49 +142,16 @@ class Run:
                 "make room, and run again",
             )
 
-    def run_once(self, program: str, name: str) -> TestResult:
-        """Run one test. Afterwards there is no guest if the test spoilt it."""
-        guest = self.guest()
-        before = len(guest.splats)
-        command = [str(guest.folder / program), "-r", name]
-        if self.stress:
-            command = ["env", f"STRESS_SECONDS={self.stress:.3f}", *command]
-        try:
-            self.copy(program)
-            if guest is not self._guest:
-                guest, before = self.guest(), 0
-            done = guest.run(command, timeout=TEST_TIMEOUT + (self.stress or 0))
-        except GuestError as error:
-            if guest.alive:
-                raise  # the program cannot be copied
-            self.error = self.error or error
-            self.drop_guest()
-            notes = (
-                self._decoded(guest.worst) if guest.worst else error.detail.splitlines()
-            )
-            return TestResult(
-                *(program, name, "failed", error.what, tuple(notes)),
-                state=tuple(guest.state),
-            )
-        splats = guest.splats[before:]
-        if splats:
-            # KASAN, lockdep and WARN_ON_ONCE() may report only once per boot.
-            self.drop_guest()
-            splats = [replace(s, trace=self._decoded(s)) for s in splats]
-        result = judge(program, name, done, splats)
-        self.stages["tests"].wall += result.seconds
-        return result
-
-    def copy(self, program: str) -> None:
-        """Copy a test program into the guest, unless it has it. Raises GuestError.
+    def copy(self, program: str) -> Guest:
+        """The guest with this test program, copied if need be. Raises GuestError.
 
         A guest that earlier tests left without room for it is replaced.
         """
         assert self.prepared is not None
-        if program in self._copied:
-            return
-        file = self.prepared.programs.folder / program
         guest, used = self.guest(), bool(self._copied)
+        if program in self._copied:
+            return guest
+        file = self.prepared.programs.folder / program
         try:
             guest.copy([file])
         except GuestError as error:
@@ -231,20 +159,10 @@ class Run:
                 raise
             self.terminal.say(f"{error.what}: {error.detail.strip()}; a fresh guest")
             self.drop_guest()
-            self.guest().copy([file])
+            guest = self.guest()
+            guest.copy([file])
         self._copied.add(program)
-
-    def _decoded(self, splat: Splat) -> list[str]:
-        assert self.prepared is not None
-        return decoded(splat.trace, self.prepared.image, self.logs.log("decode"))
-
-    def _check_spoilt(self) -> None:
-        """GuestError if too many guests were spoilt for another one."""
-        if self._guest is None and self.spoilt > SPOILT_GUESTS:
-            raise GuestError(
-                f"{self.spoilt} guests were lost or reported something",
-                hint=f"see the consoles in {self.logs.path}",
-            )
+        return guest
 
     def guest(self) -> Guest:
         """The guest with the test programs, booted if need be. Raises HarnessError."""

@@ -111,7 +111,7 @@ def test_state_of_a_guest_that_hangs(project: Project) -> None:
 
 
 def test_too_many_lost_guests(project: Project) -> None:
-    file = project.path / "vm" / "run.py"
+    file = project.path / "vm" / "ctest.py"
     text = file.read_text()
     assert "SPOILT_GUESTS = 10" in text
     file.write_text(text.replace("SPOILT_GUESTS = 10", "SPOILT_GUESTS = 2"))
