@@ -53,13 +53,15 @@ class Run:
         self._guest: Guest | None = None
         self._copied: set[str] = set()  # the programs that this guest has
         self._stack = ExitStack()
+        self._locked = share is not None
         self.spoilt = 0
         self.stress: float | None = None  # seconds of load in each test of --stress
 
     def prepare(self, upto: int | None = None, targets: Sequence[str] = ()) -> Prepared:
         """Build what is to be tested; see prepare.prepare(). Raises HarnessError."""
-        if self.prepared is None:
+        if not self._locked:
             self._stack.enter_context(locked(self.cache, self.terminal.say))
+            self._locked = True
         try:
             self.prepared = prepare(
                 *(self.options, self.cache, self.logs.log), upto=upto, targets=targets

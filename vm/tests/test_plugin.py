@@ -6,7 +6,13 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+from rich.console import Console
+
 from vm.cache import lock
+from vm.options import Options
+from vm.run import Run
+from vm.terminal import Terminal
 from vm.tests.project import Project
 
 
@@ -98,6 +104,24 @@ def test_shell(project: Project) -> None:
     assert (tree / "map.c").read_text() == "line 1\nfirst\n"
     assert project.asked[-2:] == ["power off", "end of the agent"]
     assert not (project.logs / "console.shell").exists()
+
+
+def test_run_does_not_wait_for_itself(
+    tmp_path: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it comes to the next file after an error in the harness."""
+    option = pytestconfig._parser.parse([f"--cache={tmp_path}"])
+    run = Run(Options.of(option), Terminal(Console()))
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("vm.run.prepare", fail)
+    monkeypatch.setattr(run.terminal, "say", pytest.fail)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            run.prepare()
+    run.close()
 
 
 def test_runs_with_one_cache_wait_for_each_other(project: Project) -> None:
