@@ -136,7 +136,7 @@ def differences(
 
 def _calls(vmlinux: Path, code: Code, log: Log) -> dict[int, Call]:
     """The calls by their addresses, with the lines that the debug information gives."""
-    matches = {at: _CALL.match(text) for at, text in code.items()}
+    matches = {at: _CALL.match(text) for at, (text, _) in code.items()}
     found = {at: match[1] for at, match in matches.items() if match}
     if not found:
         return {}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import pairwise
 
-# Instructions by their address, in order.
-Code = dict[int, str]
+# Each instruction by its address, and the address of the next one.
+Code = dict[int, tuple[str, int | None]]
 
 _LINE = re.compile(r"\s*([0-9a-f]+):\t(.*)")
 _RESULT = re.compile(r"%(?:rax|eax|ax|al)\b")
@@ -18,8 +17,9 @@ _NOP = re.compile(r"nop|data16 |cs nop|xchg +%ax,%ax")
 
 def instructions(lines: Iterable[str]) -> Code:
     """The instructions among the lines of a disassembly."""
-    matches = map(_LINE.match, lines)
-    return {int(match[1], 16): match[2].strip() for match in matches if match}
+    found = [(int(m[1], 16), m[2].strip()) for m in map(_LINE.match, lines) if m]
+    following = [*(address for address, _ in found[1:]), None]
+    return {at: (text, n) for (at, text), n in zip(found, following, strict=False)}
 
 
 def result_is_used(code: Code, call: int) -> bool:
@@ -27,15 +27,15 @@ def result_is_used(code: Code, call: int) -> bool:
 
     A way that leaves `code` may do so where we cannot see it.
     """
-    if not code[call].startswith("call"):
+    text, after = code[call]
+    if not text.startswith("call"):
         return True  # the caller returns it
-    following = dict(pairwise([*code]))
-    todo, seen = [following.get(call)], set()
+    todo, seen = [after], set()
     while todo:
         address = todo.pop()
         if address is None or address not in code:
             return True
-        text = code[address]
+        text, after = code[address]
         if address in seen or text.startswith(("ud2", "int3")):
             continue
         seen.add(address)
@@ -47,7 +47,7 @@ def result_is_used(code: Code, call: int) -> bool:
         if jump := _JUMP.match(text):
             todo.append(int(jump[1], 16))
         if not text.startswith("jmp"):
-            todo.append(following.get(address))
+            todo.append(after)
     return False
 
 

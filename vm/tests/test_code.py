@@ -63,4 +63,4 @@ def test_result_that_is_lost(text: str) -> None:
 
 
 def test_call_at_the_end_of_a_function() -> None:
-    assert result_is_used({0: "jmp    ffff <hook>", 1: "xor    %eax,%eax"}, 0)
+    assert result_is_used(instructions(["0:\tjmp    ffff <hook>", "1:\tret"]), 0)
