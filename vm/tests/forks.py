@@ -204,6 +204,12 @@ def _fork(fds: list[int]) -> int:
     return pid
 
 
+def _tell(pipe: int, number: int) -> None:
+    """Tell it whoever asked, unless that has ended."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(pipe, _NUMBER.pack(number))
+
+
 def serve(channel: socket.socket) -> bytes | None:
     """Serve until the other end is closed; in a child, the request for it."""
     running: dict[int, tuple[int, int]] = {}
@@ -214,8 +220,7 @@ def serve(channel: socket.socket) -> bytes | None:
         for ended in running.keys() & set(ready):
             pid, status = running.pop(ended)
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            with contextlib.suppress(BrokenPipeError):
-                os.write(status, _NUMBER.pack(code))
+            _tell(status, code)
             os.close(status)
             os.close(ended)
         if channel.fileno() in ready:
@@ -237,7 +242,7 @@ def serve(channel: socket.socket) -> bytes | None:
         pid = _fork(fds)
         if not pid:
             return data
-        os.write(status, _NUMBER.pack(pid))
+        _tell(status, pid)
         running[os.pidfd_open(pid)] = pid, status
 
 

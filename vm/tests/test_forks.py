@@ -100,6 +100,34 @@ def test_harness_is_the_projects_own(project: Project, tmp_path: Path) -> None:
         assert "--cpus 0 is tiny\n" in edited.run("--cpus", "0").output
 
 
+def test_program_by_another_name(project: Project) -> None:
+    """What stands in for Python passes on streams, signals and the status."""
+    program = project.path / "program.py"
+    text = "import sys, time\nprint(sys.argv[1:], input(), flush=True)\n"
+    program.write_text(text + "time.sleep(float(sys.argv[1]))\nsys.exit(3)\n")
+    project.run("--version")  # from now on the server knows the project
+    for seconds, number, status in (
+        ("0", 0, 3),
+        ("60", signal.SIGTERM, -signal.SIGTERM),
+        ("60", signal.SIGINT, -signal.SIGINT),
+        ("5", signal.SIGKILL, -signal.SIGKILL),
+        ("0", 0, 3),
+    ):
+        process = subprocess.Popen(
+            [project.path / "bin" / "python", "-I", program, seconds],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin and process.stdout
+        print("typed", file=process.stdin, flush=True)
+        assert process.stdout.readline() == f"['{seconds}'] typed\n"
+        process.send_signal(number)
+        assert process.wait(30) == status
+        process.stdin.close()
+        process.stdout.close()
+
+
 # The project that tests share
 
 
