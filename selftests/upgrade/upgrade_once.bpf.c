@@ -41,8 +41,6 @@ static __always_inline void upgrade_convert_value(const __u64 *old, __u64 *new)
 
 #include "upgrade.bpf.h"
 
-__u32 delay;		/* for how long an event with this key stays between the versions */
-__u32 delayed;		/* events that are there or were */
 __u32 handled[ONCE_KEYS];	/* by the new version */
 long old_result[ONCE_KEYS];
 
@@ -61,24 +59,6 @@ int BPF_PROG(old_event, const struct pt_regs *regs)
 	if (key < ONCE_KEYS)
 		old_result[key % ONCE_KEYS] = bpf_map_update_elem(&old_map, &key, &value,
 								  BPF_ANY);
-	return 0;
-}
-
-static long nothing(__u32 i, void *ctx)
-{
-	return 0;
-}
-
-SEC("fentry/__x64_sys_getpgid")
-int BPF_PROG(between, const struct pt_regs *regs)
-{
-	__u32 key = key_of(regs);
-
-	if (key < ONCE_KEYS && key == delay) {
-		delayed++;
-		for (int i = 0; i < 64; i++)
-			bpf_loop(1 << 20, nothing, NULL, 0);
-	}
 	return 0;
 }
 
