@@ -36,7 +36,7 @@ int course_watch(struct upgrade *u)
 	int err;
 
 	report_phase(u, UPGRADE_WATCHING);
-	err = own_begin(u) ?: upgrade_attach(u, MARK_UPDATE);
+	err = own_begin(u) ?: upgrade_attach(u, MARK_UPDATE, MARK_DELETE);
 	if (err)
 		return err;
 	report_sample(u, true);
@@ -63,7 +63,7 @@ int course_watch(struct upgrade *u)
 				   u->state->write_errors);
 	/* From the switch on, they see to it that an event is handled once. */
 	if (!err && !u->opts.old_decides)
-		err = upgrade_attach(u, GATE_UPDATE);
+		err = upgrade_attach(u, GATE_UPDATE, PASSED_DELETE);
 	return err;
 }
 
@@ -144,7 +144,7 @@ static int open_gate(struct upgrade *u)
 	int err = wait_for_programs(u);
 
 	u->state->gate = 0;
-	upgrade_detach(u, GATE_UPDATE);
+	upgrade_detach(u, GATE_UPDATE, PASSED_DELETE);
 	return err;
 }
 

@@ -38,29 +38,54 @@ __noinline int upgrade_note_event(void)
 }
 
 /* For the hooks, which the programs of an event call: does the new version handle it? */
-static __always_inline int upgrade_gate(struct bpf_map *map)
+static __always_inline bool upgrade_is_noted(struct bpf_map *map)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct bpf_tramp_run_ctx *run;
 	__u64 event;
 
 	if (map != (struct bpf_map *)&UPGRADE_OLD_MAP)
-		return 0;
+		return false;
 	run = (struct bpf_tramp_run_ctx *)BPF_CORE_READ(task, bpf_ctx);
 	event = (__u64)BPF_CORE_READ(run, saved_run_ctx);
-	return bpf_map_lookup_elem(&upgrade_events, &event) ? -UPGRADE_EPERM : 0;
+	return bpf_map_lookup_elem(&upgrade_events, &event);
 }
 
 SEC("?fmod_ret/bpf_map_trace_update_elem")
 int BPF_PROG(upgrade_gate_update, struct bpf_map *map)
 {
-	return upgrade_gate(map);
+	return upgrade_is_noted(map) ? -UPGRADE_EPERM : 0;
 }
 
 SEC("?fmod_ret/bpf_map_trace_delete_elem")
 int BPF_PROG(upgrade_gate_delete, struct bpf_map *map)
 {
-	return upgrade_gate(map);
+	return upgrade_is_noted(map) ? -UPGRADE_EPERM : 0;
+}
+
+/*
+ * The kernel skips a run of the gate that interrupts another one on the same CPU.
+ * These run after it, and see what got through.
+ */
+static __always_inline void upgrade_check_gate(struct bpf_map *map, int result)
+{
+	if (!result && upgrade_is_noted(map))
+		__sync_fetch_and_add(&upgrade.handled_twice, 1);
+}
+
+SEC("?fexit/bpf_map_trace_update_elem")
+int BPF_PROG(upgrade_passed_update, struct bpf_map *map, void *key, void *value,
+	     __u64 map_flags, int result)
+{
+	upgrade_check_gate(map, result);
+	return 0;
+}
+
+SEC("?fexit/bpf_map_trace_delete_elem")
+int BPF_PROG(upgrade_passed_delete, struct bpf_map *map, void *key, int result)
+{
+	upgrade_check_gate(map, result);
+	return 0;
 }
 
 #endif /* UPGRADE_GATE_BPF_H */

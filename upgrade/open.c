@@ -6,8 +6,10 @@
 #include "parts.h"
 
 const char *const upgrade_programs[PROGRAMS] = {
-	"upgrade_mark_update", "upgrade_mark_delete", "upgrade_gate_update",
-	"upgrade_gate_delete", "upgrade_copy", "upgrade_batch", "upgrade_claim",
+	"upgrade_mark_update", "upgrade_mark_delete",
+	"upgrade_gate_update", "upgrade_gate_delete",
+	"upgrade_passed_update", "upgrade_passed_delete",
+	"upgrade_copy", "upgrade_batch", "upgrade_claim",
 };
 
 /* Up to the last member of the first version of the library. */

@@ -8,7 +8,10 @@
 #include "upgrade.h"
 
 enum {
-	MARK_UPDATE, MARK_DELETE, GATE_UPDATE, GATE_DELETE, COPY, BATCH, CLAIM, PROGRAMS,
+	MARK_UPDATE, MARK_DELETE,	/* fentry of the hooks */
+	GATE_UPDATE, GATE_DELETE,	/* fmod_ret */
+	PASSED_UPDATE, PASSED_DELETE,	/* fexit */
+	COPY, BATCH, CLAIM, PROGRAMS,
 };
 extern const char *const upgrade_programs[PROGRAMS];	/* their names */
 
@@ -53,9 +56,9 @@ bool copy_in(void *to, size_t size, size_t least, const void *from);
 /* upgrade.c: */
 int upgrade_begin(struct upgrade *u);
 int upgrade_end(struct upgrade *u, int err);
-/* Attach both programs of the hooks, from `first` on; detach them. */
-int upgrade_attach(struct upgrade *u, int first);
-void upgrade_detach(struct upgrade *u, int first);
+/* Attach the programs of the hooks from `first` to `last`; detach them. */
+int upgrade_attach(struct upgrade *u, int first, int last);
+void upgrade_detach(struct upgrade *u, int first, int last);
 
 /* check.c: */
 int __attribute__((format(printf, 3, 4)))

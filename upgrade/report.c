@@ -114,7 +114,8 @@ void report_fill_in(struct upgrade *u)
 	r->copy_failures = s->copy_failures;
 	r->handled_twice = s->handled_twice;
 	r->write_errors = s->write_errors;
-	r->recursion_misses = misses(u->prog[MARK_UPDATE]) + misses(u->prog[MARK_DELETE]);
+	for (int i = MARK_UPDATE; i <= PASSED_DELETE; i++)
+		r->recursion_misses += misses(u->prog[i]);
 }
 
 int report_differences(struct upgrade *u)

@@ -19,7 +19,7 @@ static int resume(struct upgrade *u)
 		return report_error(u, -EINVAL, "not switched, so nothing to resume");
 	report_phase(u, UPGRADE_SWITCHED);
 	u->state->gate = 0;
-	err = upgrade_attach(u, MARK_UPDATE) ?: mover_drain(u) ?: course_finish(u);
+	err = upgrade_attach(u, MARK_UPDATE, MARK_DELETE) ?: mover_drain(u) ?: course_finish(u);
 	r->window_ns = now() - began;
 	return upgrade_end(u, err);
 }

@@ -83,7 +83,8 @@ struct upgrade_state {
 	__u64 lock_failures;
 	__u64 own_failures;	/* upgrade_owned was full when the new version asked */
 	__u64 copy_failures;	/* the new map was full when the new version asked */
-	__u64 handled_twice;	/* events that upgrade_events had no room for */
+	__u64 handled_twice;	/* events that upgrade_events had no room for, or of
+				 * which the gate missed a change */
 	__u64 write_errors;	/* the new map refused an element, in any pass */
 
 	__u64 keys;		/* seen by this run of upgrade_copy */

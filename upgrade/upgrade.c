@@ -35,9 +35,9 @@ int upgrade_begin(struct upgrade *u)
 	return 0;
 }
 
-int upgrade_attach(struct upgrade *u, int first)
+int upgrade_attach(struct upgrade *u, int first, int last)
 {
-	for (int i = first; i <= first + 1; i++) {
+	for (int i = first; i <= last; i++) {
 		u->link[i] = bpf_program__attach(u->prog[i]);
 		if (!u->link[i])
 			return report_error(u, -errno, "cannot attach %s", upgrade_programs[i]);
@@ -45,9 +45,9 @@ int upgrade_attach(struct upgrade *u, int first)
 	return 0;
 }
 
-void upgrade_detach(struct upgrade *u, int first)
+void upgrade_detach(struct upgrade *u, int first, int last)
 {
-	for (int i = first; i <= first + 1; i++) {
+	for (int i = first; i <= last; i++) {
 		bpf_link__destroy(u->link[i]);
 		u->link[i] = NULL;
 	}
@@ -58,8 +58,7 @@ int upgrade_end(struct upgrade *u, int err)
 {
 	report_fill_in(u);
 	/* They make every change of every map a little slower. */
-	upgrade_detach(u, MARK_UPDATE);
-	upgrade_detach(u, GATE_UPDATE);
+	upgrade_detach(u, MARK_UPDATE, PASSED_DELETE);
 	return err ?: report_judge(u);
 }
 

@@ -118,7 +118,8 @@ struct upgrade_report {
 	__u64 kept;		/* of these, keys that the new version had written */
 
 	__u64 unmarked;		/* reports that found the ring full: harmless */
-	__u64 recursion_misses;	/* skipped runs of the markers, for any map: harmless */
+	__u64 recursion_misses;	/* skipped runs of the library's programs on the hooks,
+				 * for any map: harmless */
 
 	__u64 missing, stale, resurrected;	/* found by the proof; must be 0 */
 	__u64 evicted;		/* missing in an LRU map, see README.md: harmless */

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Other maps change all the time, and markers are skipped: the old map is quiet. */
+/*
+ * The kernel skips the library's programs: for other maps, all the time, which is
+ * harmless, and where that leaves an event to both versions.
+ */
 #include <pthread.h>
 #include "upgrade_small.h"
 #include "upgrade_busy.skel.h"
@@ -22,14 +25,18 @@ static void *change(void *arg)
 	return NULL;
 }
 
+static int attach_to(struct bpf_program *prog, const struct bpf_program *target)
+{
+	bpf_program__set_autoload(prog, true);
+	bpf_program__set_attach_target(prog, bpf_program__fd(target), bpf_program__name(target));
+	return upgrade_busy__load(busy) ?: upgrade_busy__attach(busy);
+}
+
 /* From now on, a marker is skipped for each change of the other map. */
 static void attach_busy(FIXTURE_DATA(small) *self)
 {
 	busy = upgrade_busy__open();
-	bpf_program__set_attach_target(busy->progs.nest,
-				       bpf_program__fd(self->skel->progs.upgrade_mark_update),
-				       "upgrade_mark_update");
-	self->found = upgrade_busy__load(busy) ?: upgrade_busy__attach(busy) ?:
+	self->found = attach_to(busy->progs.nest, self->skel->progs.upgrade_mark_update) ?:
 		      pthread_create(&thread, NULL, change, NULL);
 }
 
@@ -43,6 +50,52 @@ TEST_F_TIMEOUT(small, other_maps_change, SECONDS)
 	EXPECT_LT(100, self->report.recursion_misses);
 	stop = 1;
 	pthread_join(thread, NULL);
+	upgrade_busy__destroy(busy);
+}
+
+static void attach_interrupt(FIXTURE_DATA(small) *self)
+{
+	busy = upgrade_busy__open();
+	bpf_map__reuse_fd(busy->maps.old_map, self->old);
+	bpf_map__reuse_fd(busy->maps.upgrade_events,
+			  bpf_map__fd(self->skel->maps.upgrade_events));
+	self->found = attach_to(busy->progs.interrupt, self->skel->progs.upgrade_gate_update);
+}
+
+/* An event that the old version handles, or both, while the gate is at another one. */
+static void event_of_old(FIXTURE_DATA(small) *self)
+{
+	busy->bss->key = 1;
+	change_once(self);
+}
+
+static void event_of_both(FIXTURE_DATA(small) *self)
+{
+	busy->bss->noted = 1;
+	event_of_old(self);
+}
+
+TEST_F_TIMEOUT(small, gate_misses_nothing, SECONDS)
+{
+	self->on_attach = attach_interrupt;
+	self->on_detach = event_of_old;
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(0, self->found);
+	EXPECT_EQ(0, busy->bss->result);
+	EXPECT_EQ(0, self->report.handled_twice);
+	EXPECT_LT(0, self->report.recursion_misses);
+	EXPECT_EQ(77, get_new(self, 1, 0));
+	upgrade_busy__destroy(busy);
+}
+
+TEST_F_TIMEOUT(small, gate_misses_a_change, SECONDS)
+{
+	self->on_attach = attach_interrupt;
+	self->on_detach = event_of_both;
+	EXPECT_EQ(-EUCLEAN, run(self));
+	EXPECT_EQ(0, self->found);
+	EXPECT_EQ(0, busy->bss->result);
+	EXPECT_EQ(1, self->report.handled_twice) TH_LOG("%s", self->report.error);
 	upgrade_busy__destroy(busy);
 }
 
