@@ -56,6 +56,8 @@ bool copy_in(void *to, size_t size, size_t least, const void *from);
 /* upgrade.c: */
 int upgrade_begin(struct upgrade *u);
 int upgrade_end(struct upgrade *u, int err);
+/* Tell the writers the phase. */
+void release_writers(struct upgrade *u);
 /* Attach the programs of the hooks from `first` to `last`; detach them. */
 int upgrade_attach(struct upgrade *u, int first, int last);
 void upgrade_detach(struct upgrade *u, int first, int last);

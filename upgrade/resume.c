@@ -13,13 +13,17 @@ static int resume(struct upgrade *u)
 	if (err)
 		return err;
 	r->phase = u->state->phase;
-	if (r->phase == UPGRADE_DONE)
+	if (r->phase == UPGRADE_DONE) {
+		release_writers(u);
 		return upgrade_end(u, 0);
+	}
 	if (r->phase < UPGRADE_SWITCHED)
 		return report_error(u, -EINVAL, "not switched, so nothing to resume");
 	report_phase(u, UPGRADE_SWITCHED);
 	u->state->gate = 0;
 	err = upgrade_attach(u, MARK_UPDATE, MARK_DELETE) ?: mover_drain(u) ?: course_finish(u);
+	if (r->phase == UPGRADE_DONE)
+		release_writers(u);
 	r->window_ns = now() - began;
 	return upgrade_end(u, err);
 }

@@ -62,7 +62,7 @@ int upgrade_end(struct upgrade *u, int err)
 	return err ?: report_judge(u);
 }
 
-static void release_writers(struct upgrade *u)
+void release_writers(struct upgrade *u)
 {
 	if (u->opts.release_writers)
 		u->opts.release_writers(u->opts.ctx, u->report->phase);

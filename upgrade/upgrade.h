@@ -75,8 +75,8 @@ struct upgrade_opts {
 	 * release_writers() is called right after the switch, or if that failed. If
 	 * the phase is below SWITCHED, they continue to use the old map. Otherwise,
 	 * they use the new map and its layout, and call upgrade_claim() before each
-	 * change. It is called again with the phase DONE: then they need not claim
-	 * any more. Both can be NULL.
+	 * change. It is called again with the phase DONE, by upgrade_resume() if that
+	 * finished the upgrade: then they need not claim any more. Both can be NULL.
 	 */
 	int (*hold_writers)(void *ctx);
 	void (*release_writers)(void *ctx, enum upgrade_phase phase);

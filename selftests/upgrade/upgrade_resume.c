@@ -37,10 +37,20 @@ TEST_F_TIMEOUT(small, error_after_the_switch, SECONDS)
 
 	EXPECT_EQ(0, resume(self)) TH_LOG("%s", self->report.error);
 	EXPECT_EQ(UPGRADE_DONE, self->report.phase);
+	EXPECT_EQ(UPGRADE_DONE, self->phase) TH_LOG("the writers were not told");
 	EXPECT_EQ(11, get_new(self, 1, 0));
 	EXPECT_EQ(0, get_new(self, 2, 0));
 	EXPECT_EQ(31, get_new(self, 3, 0));
 	EXPECT_EQ(40, get_new(self, 4, 0));
+}
+
+/* The process that was killed may not have got that far. */
+TEST_F_TIMEOUT(small, done_is_told_again, SECONDS)
+{
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	self->phase = UPGRADE_NONE;
+	EXPECT_EQ(0, resume(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(UPGRADE_DONE, self->phase);
 }
 
 TEST_HARNESS_MAIN
