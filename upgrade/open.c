@@ -76,6 +76,17 @@ bool copy_in(void *to, size_t size, size_t least, const void *from)
 	return true;
 }
 
+/* As far as the struct reaches, it tells where to put the reason. */
+static int refuse_size(struct upgrade *u, const struct upgrade_opts *opts)
+{
+	if (opts->sz >= offsetof(struct upgrade_opts, error_size) + sizeof(opts->error_size)) {
+		u->opts.error = opts->error;
+		u->opts.error_size = opts->error_size;
+	}
+	return refuse(u, -EINVAL, "opts.sz is %zu: less than %zu, or something beyond %zu is set",
+		      opts->sz, OPTS_LEAST, sizeof(*opts));
+}
+
 int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
 		 struct upgrade **upgrade)
 {
@@ -88,7 +99,8 @@ int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
 	u->inner_fd = -1;
 	u->outer_fd = -1;
 	u->instance_fd = -1;
-	err = copy_in(&u->opts, sizeof(u->opts), OPTS_LEAST, opts) ? prepare(u) : -EINVAL;
+	err = copy_in(&u->opts, sizeof(u->opts), OPTS_LEAST, opts) ? prepare(u) :
+								    refuse_size(u, opts);
 	if (err) {
 		upgrade_close(u);
 		return err;

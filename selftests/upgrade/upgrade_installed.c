@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include "bpf_harness.h"
 #include <bpf-upgrade/upgrade.h>
@@ -86,9 +87,15 @@ TEST_F(installed, other_sizes)
 
 	self->opts.sz = 8;
 	EXPECT_EQ(-EINVAL, open_it(self, &self->opts));
+	EXPECT_STREQ("", self->error);
+	self->opts.sz = offsetof(struct upgrade_opts, attach_new);
+	EXPECT_EQ(-EINVAL, open_it(self, &self->opts));
+	EXPECT_EQ(0, strncmp(self->error, "opts.sz is ", 11)) TH_LOG("%s", self->error);
+	self->error[0] = 0;
 	newer.opts.sz = sizeof(newer);
 	newer.later = 1;
 	EXPECT_EQ(-EINVAL, open_it(self, &newer.opts));
+	EXPECT_EQ(0, strncmp(self->error, "opts.sz is ", 11)) TH_LOG("%s", self->error);
 	newer.later = 0;
 	ASSERT_EQ(0, open_it(self, &newer.opts)) TH_LOG("%s", self->error);
 	ASSERT_EQ(0, upgrade_installed__load(self->skel));
