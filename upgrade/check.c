@@ -19,7 +19,7 @@ refuse(const struct upgrade *u, int err, const char *format, ...)
 	return err;
 }
 
-static bool reported_type(__u32 type)
+static bool supported_type(__u32 type)
 {
 	switch (type) {
 	case BPF_MAP_TYPE_ARRAY:
@@ -123,8 +123,9 @@ int check_maps(struct upgrade *u, struct upgrade_config *config)
 		return refuse(u, -ENOENT, "no map %s", u->old_map ? config->new_map :
 								 config->old_map);
 	type = bpf_map__type(u->new_map);
-	if (!reported_type(info.type) || !reported_type(type))
-		return refuse(u, -EINVAL, "changes of this map type are not reported");
+	if (!supported_type(info.type) || !supported_type(type))
+		return refuse(u, -EINVAL, "maps of type %u are not supported",
+			      supported_type(info.type) ? type : info.type);
 	if (is_percpu(info.type) != is_percpu(type) ||
 	    (is_array(type) && !is_array(info.type)))
 		return refuse(u, -EINVAL, "map type %u cannot become %u", info.type, type);

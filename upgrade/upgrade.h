@@ -148,8 +148,9 @@ struct upgrade_report {
  *
  * -ENOENT	the object does not include upgrade.bpf.h
  * -EPROTO	it includes the upgrade.bpf.h of another version of the library
- * -EINVAL	opts->sz is wrong, key or value sizes do not match, changes of a map's type are not
- *		reported, only one of the maps is per-CPU, a program is sleepable
+ * -EINVAL	opts->sz is wrong, key or value sizes do not match, a map is not an array,
+ *		hash or LRU hash or one of these per CPU, only one of the maps is
+ *		per-CPU, a program is sleepable
  * -E2BIG	the new map is smaller than an old array; keys, values or possible CPUs
  *		beyond what README.md promises
  *
