@@ -103,7 +103,7 @@ static int check_special(struct upgrade *u, struct upgrade_config *config)
 		return refuse(u, -E2BIG, "more than %u locks, timers or the like in a value",
 			      UPGRADE_MAX_SPECIAL);
 	if (u->percpu && new)
-		return refuse(u, -EINVAL, "kernel pointers in a per-CPU value");
+		return refuse(u, -EINVAL, "locks, timers or the like in a per-CPU value");
 	return 0;
 }
 

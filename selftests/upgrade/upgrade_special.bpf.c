@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A new version that adds a lock and a timer to its values. */
+/* A new version that adds a lock, a timer and lists to its values: eight fields. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -8,11 +8,18 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+struct item {
+	struct bpf_list_node node;
+} *no_item;			/* keeps the type in the BTF */
+
+#define __contains(type, node) __attribute__((btf_decl_tag("contains:" #type ":" #node)))
+
 struct new_value {
 	struct bpf_spin_lock lock;
 	__u32 count;
 	struct bpf_timer timer;
 	__u64 sum;
+	struct bpf_list_head lists[6] __contains(item, node);
 };
 
 struct {
@@ -28,6 +35,19 @@ struct {
 	__type(key, __u32);
 	__type(value, struct new_value);
 } new_map SEC(".maps");
+
+/* What a test has upgrade_open() look at instead. */
+struct nine_fields {
+	struct bpf_spin_lock lock;
+	struct bpf_list_head lists[8] __contains(item, node);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8);
+	__type(key, __u32);
+	__type(value, struct nine_fields);
+} nine_map SEC(".maps");
 
 #define UPGRADE_OLD_MAP old_map
 #define UPGRADE_NEW_MAP new_map
