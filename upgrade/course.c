@@ -30,12 +30,23 @@ static int reconcile_until_quiet(struct upgrade *u)
 	}
 }
 
+/* From then on, every event runs the new version first, which does nothing yet. */
+static int attach_new(struct upgrade *u)
+{
+	int err = u->opts.attach_new(u->opts.ctx);
+
+	if (err)
+		return report_error(u, err, "cannot attach the new version");
+	return pins_check(u) ?: wait_for_programs(u);
+}
+
 /* Up to the switch: the old version is left alone, and giving up costs nothing. */
 int course_watch(struct upgrade *u)
 {
 	int err;
 
 	report_phase(u, UPGRADE_WATCHING);
+	u->state->replacing = 0;
 	err = own_begin(u) ?: upgrade_attach(u, MARK_UPDATE, MARK_DELETE);
 	if (err)
 		return err;
@@ -44,14 +55,8 @@ int course_watch(struct upgrade *u)
 	err = wait_for_programs(u) ?: mover_run_old(u, UPGRADE_COPY);
 	if (err)
 		return err;
-	err = u->opts.attach_new(u->opts.ctx);
-	if (err)
-		return report_error(u, err, "cannot attach the new version");
-	err = pins_check(u);
-	if (err)
-		return err;
-	/* Now every event runs the new version first, which does nothing yet. */
-	err = wait_for_programs(u) ?: reconcile_until_quiet(u);
+	err = u->opts.replace_old ? 0 : attach_new(u);
+	err = err ?: reconcile_until_quiet(u);
 	/* A full map refuses a key until the key that it replaced is gone. */
 	for (int i = 0; !err && u->state->write_errors && i < COPY_TRIES; i++) {
 		u->state->write_errors = 0;
@@ -62,7 +67,7 @@ int course_watch(struct upgrade *u)
 		err = report_error(u, -E2BIG, "the new map refused %llu elements",
 				   u->state->write_errors);
 	/* From the switch on, they see to it that an event is handled once. */
-	if (!err && !u->opts.old_decides)
+	if (!err && u->gate)
 		err = upgrade_attach(u, GATE_UPDATE, PASSED_DELETE);
 	return err;
 }
@@ -148,15 +153,34 @@ static int open_gate(struct upgrade *u)
 	return err;
 }
 
-/* There is no way back from here, whatever fails. */
-void course_switch(struct upgrade *u)
+/*
+ * The phase was set before, so that the first event of the new version finds it. Until
+ * the old version is gone, though, nobody may own a key that it might still change:
+ * upgrade_claim() refuses to. If this fails, no event has run the new version.
+ */
+static int replace_old(struct upgrade *u)
 {
-	u->missed = report_missed_events(u);
-	__atomic_store_n(&u->state->gate, !u->opts.old_decides, __ATOMIC_SEQ_CST);
-	report_phase(u, UPGRADE_SWITCHED);
+	int err = u->opts.replace_old(u->opts.ctx);
+
+	if (err) {
+		report_phase(u, UPGRADE_WATCHING);
+		return report_error(u, err, "cannot replace the old version");
+	}
+	__atomic_store_n(&u->state->replacing, 0, __ATOMIC_SEQ_CST);
+	return 0;
 }
 
-int course_settle(struct upgrade *u)
+/* Once this has succeeded, there is no way back, whatever fails. */
+int course_switch(struct upgrade *u)
+{
+	u->missed = report_missed_events(u);
+	__atomic_store_n(&u->state->gate, u->gate, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&u->state->replacing, !!u->opts.replace_old, __ATOMIC_SEQ_CST);
+	report_phase(u, UPGRADE_SWITCHED);
+	return u->opts.replace_old ? replace_old(u) : 0;
+}
+
+static int detach_old(struct upgrade *u)
 {
 	int err;
 
@@ -170,8 +194,15 @@ int course_settle(struct upgrade *u)
 	if (err)
 		return err;
 	err = u->opts.detach_old(u->opts.ctx);
+	return err ? report_error(u, err, "cannot detach the old version") : 0;
+}
+
+int course_settle(struct upgrade *u)
+{
+	int err = u->opts.replace_old ? 0 : detach_old(u);
+
 	if (err)
-		return report_error(u, err, "cannot detach the old version");
+		return err;
 	u->report->missed_events = report_missed_events(u) - u->missed;
 	report_sample(u, true);
 	err = open_gate(u);

@@ -33,10 +33,14 @@ static int prepare(struct upgrade *u)
 		return refuse(u, -ENOENT, "the object does not include upgrade.bpf.h");
 	if (size != sizeof(*config) || config->version != UPGRADE_VERSION)
 		return refuse(u, -EPROTO, "the object is for another version of the library");
+	if (u->opts.replace_old ? u->opts.attach_new || u->opts.detach_old :
+				  !u->opts.attach_new || !u->opts.detach_old)
+		return refuse(u, -EINVAL, "opts needs attach_new and detach_old, or replace_old");
 	err = check_maps(u, config);
 	if (err)
 		return err;
-	err = wait_prepare(u);
+	u->gate = !u->opts.replace_old && !u->opts.old_decides;
+	err = u->opts.replace_old ? 0 : wait_prepare(u);
 	if (err)
 		return refuse(u, err, "cannot use tracefs to wait for RCU Tasks: %s", strerror(-err));
 	config->enabled = 1;
@@ -58,7 +62,7 @@ static int prepare(struct upgrade *u)
 	}
 	return bpf_map__reuse_fd(u->old_map, u->opts.old_map_fd) ?:
 	       set_size(u->obj, "upgrade_marks", u->opts.marks_size) ?:
-	       set_size(u->obj, "upgrade_events", u->opts.old_decides ? 1 : UPGRADE_EVENTS);
+	       set_size(u->obj, "upgrade_events", u->gate ? UPGRADE_EVENTS : 1);
 }
 
 bool copy_in(void *to, size_t size, size_t least, const void *from)

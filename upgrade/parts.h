@@ -31,6 +31,7 @@ struct upgrade {
 	size_t stride;			/* of its keys */
 	int outer_fd, inner_fd;		/* see wait_for_programs() */
 	int instance_fd;		/* see wait_for_calls() */
+	bool gate;			/* see gate.bpf.h */
 	bool no_delete;			/* the new map is an array */
 	bool percpu;			/* both maps are per-CPU */
 	bool out_of_memory;
@@ -141,7 +142,7 @@ int freeze_old(struct upgrade *u);
 
 /* course.c: up to the switch; the switch; what follows; what is left to do then. */
 int course_watch(struct upgrade *u);
-void course_switch(struct upgrade *u);
+int course_switch(struct upgrade *u);
 int course_settle(struct upgrade *u);
 int course_finish(struct upgrade *u);
 

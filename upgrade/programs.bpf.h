@@ -61,7 +61,9 @@ int BPF_PROG(upgrade_mark_delete, struct bpf_map *map, void *key)
 SEC("?syscall")
 int upgrade_claim(UPGRADE_NEW_KEY *key)
 {
-	return upgrade_active() ? upgrade_before_delete(key) : 1;
+	if (!upgrade_active() || *(volatile __u32 *)&upgrade.replacing)
+		return 1;
+	return upgrade_before_delete(key);
 }
 
 /* Move the element of upgrade_mover.old_key. */

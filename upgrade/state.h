@@ -51,7 +51,7 @@ struct upgrade_field {
 };
 
 /* Of the structs below. To be increased with each change. */
-#define UPGRADE_VERSION 1
+#define UPGRADE_VERSION 2
 
 /* Read-only once the object is loaded. */
 struct upgrade_config {
@@ -77,6 +77,7 @@ struct upgrade_state {
 	__u32 batch;		/* keys in upgrade_keys */
 	__u32 batch_of_new;	/* they are new keys, not old ones */
 	__u32 gate;		/* events note that the new version handles them */
+	__u32 replacing;	/* switched, but the old program is not replaced yet */
 
 	__u64 reported;		/* changes of the old map */
 	__u64 unmarked;		/* of these, reports that found the ring full */

@@ -88,8 +88,7 @@ static int run(struct upgrade *u)
 		report_error(u, err, "cannot hold the writers");
 	err = err ?: freeze_old(u);
 	switched = now();
-	if (!err)
-		course_switch(u);
+	err = err ?: course_switch(u);
 	release_writers(u);
 	r->watch_ns = switched - began;
 	r->hold_ns = now() - held;

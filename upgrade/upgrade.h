@@ -96,6 +96,15 @@ struct upgrade_opts {
 	__u32 quiet_keys;	/* switch if a pass has no more keys; default 64 */
 	__u32 max_passes;	/* reconcile passes before the switch; default 16 */
 	__u32 min_passes;	/* ... even if quiet; default 0 */
+
+	/*
+	 * Instead of attach_new() and detach_old(): put the new version's program in
+	 * the place of the old one's in a single step, as bpf_link__update_program()
+	 * does for a link of XDP, tcx, netkit or a cgroup. Each event runs one of them.
+	 * Called right after the switch, before writers are released; if it fails, it
+	 * must have changed nothing, and the upgrade is aborted.
+	 */
+	int (*replace_old)(void *ctx);
 };
 
 /* Counts, unless noted. upgrade_run() fails if one that must be 0 is not. */

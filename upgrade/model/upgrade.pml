@@ -3,8 +3,9 @@
  * The protocol of README.md for one key, for SPIN: two CPUs handle an event each, a
  * writer makes a system call, the mover may be killed and resumed once, and there may
  * be no room once, for the element or for its owner. A value is the number of the
- * operation that wrote it, 0: no element. The script `check` runs this and its
- * mutants, each of which leaves something out.
+ * operation that wrote it, 0: no element. With REPLACE, the new version takes the place
+ * of the old one in a single step. The script `check` runs this and its mutants, each of
+ * which leaves something out.
  */
 #define FIRST 1		/* the "operation" that wrote the first content */
 #define WRITER 2	/* among the processes; CPUs are 0 and 1 */
@@ -14,7 +15,7 @@ mtype = { WATCHING, SWITCHED, SETTLED, DONE, READ, UPDATE, CREATE, DELETE, WRITE
 
 mtype phase = WATCHING;
 byte O = FIRST, N;
-bool lock, owned, frozen, writing, gate, attached_new, attached_old = true;
+bool lock, owned, frozen, writing, gate, replacing, attached_new, attached_old = true;
 bool in_program[3], in_call[2];		/* RCU and RCU Tasks wait for these ... */
 bool rcu[3], tasks[2];			/* ... until they have ended */
 bool kill = true, scarce = true;
@@ -109,6 +110,8 @@ inline new_program()
 	fi
 }
 
+#define runs_old (REPLACE -> !runs_new : attached_old)
+
 inline event(number)
 {
 	atomic {
@@ -119,7 +122,8 @@ inline event(number)
 		:: id == 0 -> kind = IGNORE	/* but the old version would record it */
 		:: id == 1 -> kind = UPDATE :: id == 1 -> kind = READ
 		fi;
-		before[op] = done; past = followed; in_call[id] = true; runs_new = attached_new
+		before[op] = done; past = followed; in_call[id] = true; runs_new = attached_new;
+		in_program[id] = REPLACE	/* who looks up which one to run is a reader */
 	};
 	if
 	:: d_step { runs_new -> in_program[id] = true; handled = phase != WATCHING };
@@ -129,7 +133,7 @@ inline event(number)
 	fi;
 	/* Here a task can be preempted, and is no RCU reader. */
 	if
-	:: d_step { attached_old -> in_program[id] = true };
+	:: d_step { runs_old -> in_program[id] = true };
 		d_step {
 			if
 			:: kind != READ && !(handled && gate) -> change(O)
@@ -139,7 +143,7 @@ inline event(number)
 			handled = true; ok = false;
 			leave(id)
 		}
-	:: !attached_old
+	:: !runs_old
 	fi;
 	d_step {
 		assert(handled);
@@ -157,6 +161,8 @@ proctype Cpu(byte id)
 	event(2 + id)
 }
 
+#define refused(v) (v == WATCHING || (replacing && !CLAIM_EARLY))
+
 /* It finds out by an error that the old map is frozen, and does not wait for anybody. */
 proctype Writer()
 {
@@ -173,8 +179,8 @@ again:
 		take();		/* upgrade_claim() */
 		d_step { in_program[WRITER] = true; v = phase };
 		if
-		:: v == WATCHING -> drop(); leave(WRITER); goto again
-		:: v != WATCHING && v != DONE && !NO_CLAIM ->
+		:: refused(v) -> drop(); leave(WRITER); goto again
+		:: !refused(v) && v != DONE && !NO_CLAIM ->
 			if :: v == SWITCHED -> sync() :: else fi;
 			if :: ok -> d_step { owned = true; announced++ } :: else fi
 		:: else -> announced++
@@ -201,18 +207,20 @@ proctype Mover()
 	bool ok;
 
 	if :: take(); sync(); drop() :: true fi;
-	attached_new = true;
+	attached_new = !REPLACE;
 	if :: !NO_FREEZE -> d_step { !writing -> frozen = true } :: else fi;
-	gate = !NO_GATE;
+	gate = !NO_GATE && !REPLACE;
+	replacing = REPLACE;
 	phase = SWITCHED;
 	may_die();
-	if :: !NO_TASKS -> wait_for_calls() :: else fi;
-	attached_old = false;
-	goto finish;
+	if :: !NO_TASKS && !REPLACE -> wait_for_calls() :: else fi;
+	goto take_over;
 resume:
 	phase = SWITCHED;
-	wait_for_calls();
-	attached_old = false;
+	if :: !REPLACE -> wait_for_calls() :: else fi;
+take_over:
+	atomic { attached_new = true; attached_old = false };
+	replacing = false;
 finish:
 	if :: !NO_GRACE -> wait_for_programs() :: else fi;
 	take(); sync(); v = 0; drop();

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The new version takes the place of the old one in a single step, or it does not. */
+#include <errno.h>
+#include "upgrade_small.h"
+
+static int claim(FIXTURE_DATA(small) *self, __u32 key)
+{
+	struct wide_key wide = { key };
+
+	return upgrade_claim(bpf_program__fd(self->skel->progs.upgrade_claim), &wide,
+			     sizeof(wide));
+}
+
+/*
+ * Somebody who finds the old map frozen claims a key, and the old version, which is
+ * still there, changes it.
+ */
+static int replace(void *ctx)
+{
+	FIXTURE_DATA(small) *self = ctx;
+
+	self->result[0] = claim(self, 1);
+	set_old(self, 1, 11);
+	return self->hold_result;
+}
+
+static int reopen_to_replace(FIXTURE_DATA(small) *self, int result)
+{
+	self->opts.attach_new = NULL;
+	self->opts.detach_old = NULL;
+	self->opts.hold_writers = NULL;
+	self->opts.replace_old = replace;
+	self->hold_result = result;
+	return reopen_new(self, 2 * ENTRIES);
+}
+
+static void claim_one(FIXTURE_DATA(small) *self)
+{
+	self->result[1] = claim(self, 2);
+}
+
+TEST_F_TIMEOUT(small, replaced, SECONDS)
+{
+	ASSERT_EQ(0, reopen_to_replace(self, 0));
+	self->on_settled = claim_one;
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(1, self->result[0]) TH_LOG("the old version can still change the key");
+	EXPECT_EQ(0, self->result[1]);
+	EXPECT_EQ(UPGRADE_SWITCHED, self->first);
+	EXPECT_EQ(UPGRADE_DONE, self->phase);
+	EXPECT_EQ(11, get_new(self, 1, 0));
+}
+
+/* Then it is as if nothing had happened, and can be tried again. */
+TEST_F_TIMEOUT(small, not_replaced, SECONDS)
+{
+	ASSERT_EQ(0, reopen_to_replace(self, -ENOLINK));
+	EXPECT_EQ(-ENOLINK, run(self));
+	EXPECT_STREQ("cannot replace the old version", self->report.error);
+	EXPECT_EQ(UPGRADE_WATCHING, self->report.phase);
+	EXPECT_EQ(UPGRADE_WATCHING, self->phase);
+	EXPECT_EQ(1, claim(self, 1));
+
+	self->hold_result = 0;
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(11, get_new(self, 1, 0));
+	EXPECT_EQ(0, claim(self, 1));
+}
+
+TEST_F(small, one_way_or_the_other)
+{
+	char error[128] = "";
+
+	self->opts.error = error;
+	self->opts.error_size = sizeof(error);
+	self->opts.replace_old = replace;
+	EXPECT_EQ(-EINVAL, reopen_new(self, 2 * ENTRIES));
+	EXPECT_STREQ("opts needs attach_new and detach_old, or replace_old", error);
+	self->opts.attach_new = NULL;
+	self->opts.replace_old = NULL;
+	EXPECT_EQ(-EINVAL, reopen_new(self, 2 * ENTRIES));
+}
+
+TEST_HARNESS_MAIN
