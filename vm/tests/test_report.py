@@ -265,3 +265,10 @@ def test_harness_tests_have_no_page(project: Project) -> None:
     (project.path / "test_other.py").write_text("def test_other(): assert False\n")
     ended = project.run("test_other.py")
     assert (ended.status, project.runs) == (1, 0)
+
+
+def test_failed_test_that_is_no_c_test(project: Project) -> None:
+    (project.path / "test_other.py").write_text("def test_other(): assert False\n")
+    assert project.run("selftests/one.c", "test_other.py").status == 1
+    page = Page((project.logs / "report.html").read_text())
+    assert "1 of 3 tests failed" in page.text
