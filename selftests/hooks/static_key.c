@@ -5,7 +5,6 @@
  */
 #include "static_key.h"
 
-#define TOO_MANY 39	/* programs for one function, on any architecture */
 #define CYCLES 20
 
 FIXTURE(static_key)
@@ -86,30 +85,10 @@ TEST_F_TIMEOUT(static_key, twice, SECONDS)
 	expect_off(_metadata, &self->probe);
 }
 
-/* A function takes no more programs: the one too many must leave nothing behind. */
 TEST_F_TIMEOUT(static_key, one_too_many, SECONDS)
 {
-	struct static_key *skels[TOO_MANY];
-	struct bpf_link *links[TOO_MANY];
-	int i;
-
 	libbpf_set_print(NULL);
-	for (i = 0; i < TOO_MANY; i++) {
-		skels[i] = load(_metadata, variant->program);
-		links[i] = attach(_metadata, skels[i], variant->program,
-				  variant->multi, false);
-		if (!links[i])
-			break;
-	}
-	EXPECT_EQ(E2BIG, errno);
-	ASSERT_GT(TOO_MANY, i);
-	ASSERT_LT(10, i);
-	expect_calls(_metadata, &self->probe, 1, 0);
-	for (; i >= 0; i--) {
-		bpf_link__destroy(links[i]);
-		static_key__destroy(skels[i]);
-	}
-	expect_off(_metadata, &self->probe);
+	attach_too_many(_metadata, &self->probe, variant->program, variant->multi);
 }
 
 /* The same without variants, and with the hook seen to be called before. */
@@ -172,30 +151,9 @@ TEST_F_TIMEOUT(hook, rejected, SECONDS)
 	expect_off(_metadata, &self->probe);
 }
 
-/* An extension has a trampoline of its own, but not for a kernel function. */
 TEST_F_TIMEOUT(hook, extension, SECONDS)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, opts);
-	struct static_key *target, *skel;
-	struct bpf_link *link;
-	int fd;
-
-	target = load(_metadata, "target");
-	fd = bpf_program__fd(target->progs.target);
-	skel = static_key__open();
-	ASSERT_NE(NULL, skel);
-	bpf_program__set_autoload(skel->progs.extension, true);
-	ASSERT_EQ(0, bpf_program__set_attach_target(skel->progs.extension, fd,
-						    "replaced"));
-	ASSERT_EQ(0, static_key__load(skel));
-	link = bpf_program__attach_freplace(skel->progs.extension, fd, "replaced");
-	ASSERT_NE(NULL, link);
-	ASSERT_EQ(0, bpf_prog_test_run_opts(fd, &opts));
-	EXPECT_EQ(2, opts.retval);
-	expect_calls(_metadata, &self->probe, 0, 0);
-	bpf_link__destroy(link);
-	static_key__destroy(skel);
-	static_key__destroy(target);
+	extend(_metadata, &self->probe);
 }
 
 TEST_HARNESS_MAIN

@@ -9,6 +9,8 @@
 #include "multi.h"
 #include "static_key.skel.h"
 
+#define TOO_MANY 39	/* programs for one function, on any architecture */
+
 /* The programs of static_key.bpf.c, as variants of a fixture. */
 #define WAYS_TO_ATTACH(fixture)						\
 	FIXTURE_VARIANT(fixture)					\
@@ -119,6 +121,56 @@ static inline struct bpf_link *attach(struct __test_metadata *_metadata,
 	errno = -hook;
 	return hook < 0 ? NULL :
 	       attach_multi(prog, (__u32[]){ hook, UINT_MAX }, fail ? 2 : 1);
+}
+
+/* A function takes no more programs: the one too many must leave nothing behind. */
+static inline void attach_too_many(struct __test_metadata *_metadata,
+				   const struct probe *probe, const char *name,
+				   bool multi)
+{
+	struct static_key *skels[TOO_MANY];
+	struct bpf_link *links[TOO_MANY];
+	int i;
+
+	for (i = 0; i < TOO_MANY; i++) {
+		skels[i] = load(_metadata, name);
+		links[i] = attach(_metadata, skels[i], name, multi, false);
+		if (!links[i])
+			break;
+	}
+	EXPECT_EQ(E2BIG, errno);
+	ASSERT_GT(TOO_MANY, i);
+	ASSERT_LT(10, i);
+	EXPECT_LE(1, calls(_metadata, probe).updates);
+	for (; i >= 0; i--) {
+		bpf_link__destroy(links[i]);
+		static_key__destroy(skels[i]);
+	}
+	expect_off(_metadata, probe);
+}
+
+/* An extension has a trampoline of its own, but not for a kernel function. */
+static inline void extend(struct __test_metadata *_metadata, const struct probe *probe)
+{
+	struct static_key *target = load(_metadata, "target");
+	int fd = bpf_program__fd(target->progs.target);
+	struct static_key *skel = static_key__open();
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	struct bpf_link *link;
+
+	ASSERT_NE(NULL, skel);
+	bpf_program__set_autoload(skel->progs.extension, true);
+	ASSERT_EQ(0, bpf_program__set_attach_target(skel->progs.extension, fd,
+						    "replaced"));
+	ASSERT_EQ(0, static_key__load(skel));
+	link = bpf_program__attach_freplace(skel->progs.extension, fd, "replaced");
+	ASSERT_NE(NULL, link);
+	ASSERT_EQ(0, bpf_prog_test_run_opts(fd, &opts));
+	EXPECT_EQ(2, opts.retval);
+	expect_calls(_metadata, probe, 0, 0);
+	bpf_link__destroy(link);
+	static_key__destroy(skel);
+	static_key__destroy(target);
 }
 
 /* That the hook is called if a program is there. */

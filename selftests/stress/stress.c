@@ -10,25 +10,10 @@
  *
  * STRESS_SECONDS in the environment is how long the load lasts.
  */
-#include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 #include "stress_expect.h"
-
-#define DEFAULT_SECONDS 1.0
-
-static double load_seconds(void)
-{
-	const char *text = getenv("STRESS_SECONDS");
-	char *end = NULL;
-	double seconds = text ? strtod(text, &end) : DEFAULT_SECONDS;
-
-	if (seconds > 0 && (!text || !*end))
-		return seconds;
-	fprintf(stderr, "STRESS_SECONDS=%s is not a number of seconds\n", text);
-	exit(1);
-}
+#include "stress_seconds.h"
 
 FIXTURE(stress)
 {
@@ -90,14 +75,6 @@ FIXTURE_TEARDOWN(stress)
 {
 	stress__destroy(self->skel);
 	free(self->actors);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
 static void attach(struct __test_metadata *_metadata, struct bpf_program *prog,
