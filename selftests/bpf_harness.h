@@ -56,7 +56,11 @@ struct map_kind {
 static inline int print_warnings(enum libbpf_print_level level, const char *format,
 				 va_list args)
 {
-	return level == LIBBPF_WARN ? vprintf(format, args) : 0;
+	if (level != LIBBPF_WARN)
+		return 0;
+	vprintf(format, args);
+	/* A test that ends with a failed assertion flushes nothing. */
+	return fflush(stdout);
 }
 
 /* Have one program loaded; those declared with SEC("?...") are not by default. */
