@@ -8,6 +8,7 @@ before a guest boots.
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
 from collections import Counter
@@ -21,7 +22,13 @@ from vm.errors import BuildError, reading
 from vm.process import output_of
 from vm.terminal import Log
 
-HOOKS = ("bpf_map_trace_update_elem", "bpf_map_trace_delete_elem")
+HOOKS = (
+    "bpf_map_trace_update_elem",
+    "bpf_map_trace_delete_elem",
+    "bpf_map_trace_updated",
+    "bpf_map_trace_deleted",
+    "bpf_map_trace_evicted",
+)
 _NAMES = "|".join(HOOKS)
 # The hooks themselves, and the functions that call them, of all that objdump prints. At
 # its end how much that was, so that nothing found is not taken for nothing looked at.
@@ -66,7 +73,7 @@ def load_calls(file: Path, patches: int) -> Expected:
     expected = Expected()
     with reading(file):
         for row in tomllib.loads(file.read_text())["calls"]:
-            if row["patch"] <= patches:
+            if row["patch"] <= patches < row.get("until", math.inf):
                 result = row.get("result", "tested")
                 if result not in ("tested", "ignored"):
                     raise ValueError(f"result = {result!r}")
@@ -129,8 +136,9 @@ def differences(
         if not ignoring and not result_is_used(code, address):
             where = f"{call.hook} at {call.line}"
             wrong.append(f"{call.function} ignores the result of {where}")
-    if expected.lines:
-        wrong += _unattachable(vmlinux, bpftool, lines, log)
+    called = {hook for hook, _ in expected.lines}
+    if hooks := [hook for hook in HOOKS if hook in called]:
+        wrong += _unattachable(vmlinux, bpftool, hooks, lines, log)
     return wrong
 
 
@@ -167,9 +175,9 @@ def _miscounted(
 
 
 def _unattachable(
-    vmlinux: Path, bpftool: Path, lines: Sequence[str], log: Log
+    vmlinux: Path, bpftool: Path, hooks: Sequence[str], lines: Sequence[str], log: Log
 ) -> Iterator[str]:
-    """The hooks to which no program can attach, and why."""
+    """Those of the hooks to which no program can attach, and why."""
     bodies = {match[1]: n for n, match in enumerate(map(_BODY.match, lines)) if match}
     # At the very beginning, or after endbr64.
     entry = {
@@ -180,7 +188,7 @@ def _unattachable(
     words = [f"{bpftool}", "btf", "dump", "file", f"{vmlinux}"]
     names = f"/ FUNC '({_NAMES})' /"
     btf = " ".join(_filtered(words, names, log, f"cannot read the BTF of {vmlinux}"))
-    for hook in HOOKS:
+    for hook in hooks:
         if hook not in entry:
             yield f"{hook} is not there, or ftrace cannot patch it"
         if f"'{hook}'" not in btf:

@@ -25,7 +25,7 @@ from vm.prepare import ROOT
 from vm.records import Results, junit_of
 from vm.results import variants_table
 from vm.run import Run
-from vm.stress import stress_table
+from vm.stress import stress_tables
 from vm.terminal import Terminal
 from vm.workers import Workers, guests_that_fit, share_of, tell
 
@@ -226,7 +226,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         console = Console(file=terminalreporter._tw._file, width=100)
         console.print(variants_table(run.results))
         if run.options.stress:
-            console.print(stress_table(run.results))
+            for table in stress_tables(run.results):
+                console.print(table)
     for line in run.summary():
         terminalreporter.write_line(line)
     if os.environ.get("GITHUB_ACTIONS") == "true":

@@ -52,3 +52,11 @@ int BPF_PROG(on_delete, struct bpf_map *map)
 	nest(true);
 	return 0;
 }
+
+/* Only loaded without the others. */
+SEC("?fentry/bpf_map_trace_updated")
+int BPF_PROG(on_updated, struct bpf_map *map)
+{
+	nest(true);
+	return 0;
+}

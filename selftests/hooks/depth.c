@@ -22,7 +22,10 @@ FIXTURE_VARIANT(depth)
 
 TRACED_KIND_VARIANTS(depth);
 
-FIXTURE_SETUP(depth)
+/* Load the programs on the hooks before an operation, or those on the one after it. */
+static void open_programs(struct __test_metadata *_metadata,
+			  FIXTURE_DATA(depth) *self, const struct map_kind *kind,
+			  bool after)
 {
 	struct depth *first = NULL;
 
@@ -30,9 +33,12 @@ FIXTURE_SETUP(depth)
 		struct depth *skel = self->skel[i] = depth__open();
 
 		ASSERT_NE(NULL, skel);
-		skel->rodata->array = variant->kind.array;
-		bpf_map__set_type(skel->maps.traced, variant->kind.type);
-		bpf_map__set_map_flags(skel->maps.traced, variant->kind.flags);
+		skel->rodata->array = kind->array;
+		bpf_program__set_autoload(skel->progs.on_update, !after);
+		bpf_program__set_autoload(skel->progs.on_delete, !after);
+		bpf_program__set_autoload(skel->progs.on_updated, after);
+		bpf_map__set_type(skel->maps.traced, kind->type);
+		bpf_map__set_map_flags(skel->maps.traced, kind->flags);
 		if (first) {
 			int traced = bpf_map__fd(first->maps.traced);
 			int bss = bpf_map__fd(first->maps.bss);
@@ -46,13 +52,17 @@ FIXTURE_SETUP(depth)
 	}
 }
 
+FIXTURE_SETUP(depth)
+{
+}
+
 FIXTURE_TEARDOWN(depth)
 {
 	for (int i = 0; i < PROGRAMS; i++)
 		depth__destroy(self->skel[i]);
 }
 
-TEST_F(depth, ends)
+static void nest(struct __test_metadata *_metadata, FIXTURE_DATA(depth) *self)
 {
 	struct depth__bss *seen = self->skel[0]->bss;
 	int fd = bpf_map__fd(self->skel[0]->maps.traced);
@@ -68,6 +78,19 @@ TEST_F(depth, ends)
 	EXPECT_EQ(0, put_number(fd, 1, 2));
 	EXPECT_EQ(MAX_DEPTH, seen->deepest);
 	seen->tid = 0;
+}
+
+TEST_F(depth, ends)
+{
+	open_programs(_metadata, self, &variant->kind, false);
+	nest(_metadata, self);
+}
+
+/* What cannot be reported afterwards fails before it changes anything. */
+TEST_F(depth, after)
+{
+	open_programs(_metadata, self, &variant->kind, true);
+	nest(_metadata, self);
 }
 
 TEST_HARNESS_MAIN

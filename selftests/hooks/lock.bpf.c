@@ -20,7 +20,7 @@ struct {
 } locked SEC(".maps");
 
 __u64 updates, deletions, flags;
-__u32 key_seen, number_seen, number_before;
+__u32 key_seen, number_seen, number_found;
 
 /* Arguments and result of op_update. */
 __u32 op_key, op_number;
@@ -35,7 +35,7 @@ static __always_inline void look(void *key)
 	bpf_probe_read_kernel(&k, sizeof(k), key);
 	key_seen = k;
 	value = bpf_map_lookup_elem(&locked, &k);
-	number_before = value ? value->number : 0;
+	number_found = value ? value->number : 0;
 }
 
 SEC("fentry/bpf_map_trace_update_elem")
@@ -58,6 +58,17 @@ int BPF_PROG(on_delete, struct bpf_map *map, void *key)
 	if (map != (struct bpf_map *)&locked)
 		return 0;
 	deletions++;
+	look(key);
+	return 0;
+}
+
+/* Only loaded on its own, for the map of another object. */
+SEC("?fentry/bpf_map_trace_updated")
+int BPF_PROG(on_updated, struct bpf_map *map, void *key)
+{
+	if (map != (struct bpf_map *)&locked)
+		return 0;
+	updates++;
 	look(key);
 	return 0;
 }

@@ -88,7 +88,7 @@ static void update(struct __test_metadata *_metadata, FIXTURE_DATA(lock) *self,
 	EXPECT_EQ(flags, self->skel->bss->flags);
 	EXPECT_EQ(key, self->skel->bss->key_seen);
 	EXPECT_EQ(22, self->skel->bss->number_seen);
-	EXPECT_EQ(before, self->skel->bss->number_before);
+	EXPECT_EQ(before, self->skel->bss->number_found);
 	EXPECT_EQ(error ? before : 22, number_in_map(self, key));
 }
 
@@ -141,8 +141,38 @@ TEST_F(lock, lookup_and_delete)
 	EXPECT_EQ(21, value.number);
 	EXPECT_EQ(1, self->skel->bss->deletions);
 	EXPECT_EQ(key, self->skel->bss->key_seen);
-	EXPECT_EQ(21, self->skel->bss->number_before);
+	EXPECT_EQ(21, self->skel->bss->number_found);
 	EXPECT_EQ(0, number_in_map(self, key));
+}
+
+/* The after-hook, too, is called once: an update in place returns early. */
+static void update_and_look(struct __test_metadata *_metadata,
+			    FIXTURE_DATA(lock) *self, __u32 key)
+{
+	struct lock *after = lock__open();
+
+	ASSERT_NE(NULL, after);
+	ASSERT_EQ(0, bpf_map__reuse_fd(after->maps.locked, self->fd));
+	bpf_program__set_autoload(after->progs.on_update, false);
+	bpf_program__set_autoload(after->progs.on_delete, false);
+	bpf_program__set_autoload(after->progs.on_updated, true);
+	ASSERT_EQ(0, lock__load(after));
+	ASSERT_EQ(0, lock__attach(after));
+	EXPECT_EQ(0, put(self, key, 22, BPF_F_LOCK));
+	EXPECT_EQ(1, after->bss->updates);
+	EXPECT_EQ(key, after->bss->key_seen);
+	EXPECT_EQ(22, after->bss->number_found) TH_LOG("found by the after-hook");
+	lock__destroy(after);
+}
+
+TEST_F(lock, after_replace)
+{
+	update_and_look(_metadata, self, 2);
+}
+
+TEST_F(lock, after_create)
+{
+	update_and_look(_metadata, self, 3);
 }
 
 TEST_HARNESS_MAIN

@@ -30,6 +30,20 @@ int on_delete(struct pt_regs *regs)
 	return 0;
 }
 
+SEC("?kprobe/bpf_map_trace_updated")
+int on_updated(struct pt_regs *regs)
+{
+	__sync_fetch_and_add(&updates, 1);
+	return 0;
+}
+
+SEC("?kprobe/bpf_map_trace_deleted")
+int on_deleted(struct pt_regs *regs)
+{
+	__sync_fetch_and_add(&deletions, 1);
+	return 0;
+}
+
 SEC("?syscall")
 int update_and_delete(void *ctx)
 {
@@ -55,6 +69,8 @@ PROGRAM(fentry_multi, "fentry.multi/bpf_map_trace_update_elem")
 PROGRAM(fexit_multi, "fexit.multi/bpf_map_trace_update_elem")
 PROGRAM(fsession_multi, "fsession.multi/bpf_map_trace_update_elem")
 PROGRAM(fentry_delete, "fentry/bpf_map_trace_delete_elem")
+PROGRAM(fentry_updated, "fentry/bpf_map_trace_updated")
+PROGRAM(fentry_deleted, "fentry/bpf_map_trace_deleted")
 
 /* There is no such argument; the verifier has got the trampoline when it sees that. */
 SEC("?fentry/bpf_map_trace_update_elem")

@@ -120,6 +120,33 @@ TEST_F_TIMEOUT(hook, deletion, SECONDS)
 	expect_off(_metadata, &self->probe);
 }
 
+/* An after-hook has a key of its own, and needs the hook before the operation, too. */
+TEST_F_TIMEOUT(hook, after, SECONDS)
+{
+	static const char *const names[] = { "fentry_updated", "fentry_deleted" };
+	struct static_key *after = static_key__open(), *skel;
+
+	ASSERT_NE(NULL, after);
+	choose_program(_metadata, after->obj, "on_updated");
+	choose_program(_metadata, after->obj, "on_deleted");
+	ASSERT_EQ(0, static_key__load(after));
+	ASSERT_EQ(0, static_key__attach(after));
+	for (int deletion = 0; deletion < 2; deletion++) {
+		skel = load(_metadata, names[deletion]);
+		after->bss->updates = after->bss->deletions = 0;
+		expect_calls(_metadata, &self->probe, !deletion, deletion);
+		EXPECT_EQ(!deletion, after->bss->updates);
+		EXPECT_EQ(deletion, after->bss->deletions);
+		static_key__destroy(skel);
+		expect_off(_metadata, &self->probe);
+		after->bss->updates = after->bss->deletions = 0;
+		expect_calls(_metadata, &self->probe, 0, 0);
+		EXPECT_EQ(0, after->bss->updates);
+		EXPECT_EQ(0, after->bss->deletions);
+	}
+	static_key__destroy(after);
+}
+
 /* Attaching to two functions fails for the second: the first is rolled back. */
 TEST_F_TIMEOUT(hook, roll_back, SECONDS)
 {

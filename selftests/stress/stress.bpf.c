@@ -99,7 +99,7 @@ int BPF_PROG(observe_delete)
 
 static __always_inline void update(enum stress_path path, __u32 *key, __u64 flags)
 {
-	__u64 value = path;
+	__u64 value = bpf_get_prandom_u32();
 
 	__sync_fetch_and_add(&issued[HOOK_UPDATE][path], 1);
 	bpf_map_update_elem(&target, key, &value, flags);

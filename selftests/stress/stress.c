@@ -7,12 +7,11 @@
  *
  * The kernel counts skipped runs for each program, so this is an equation for each
  * hook. What is said to be missed on a path is the rest.
- *
- * STRESS_SECONDS in the environment is how long the load lasts.
  */
 #include <sys/resource.h>
 #include <unistd.h>
 #include "stress_expect.h"
+#include "stress_open.h"
 #include "stress_seconds.h"
 
 FIXTURE(stress)
@@ -28,53 +27,15 @@ FIXTURE_VARIANT(stress)
 
 MAP_KIND_VARIANTS(stress);
 
-static int shape(struct bpf_map *map, const struct map_kind *kind)
-{
-	/* A hash is too small for all keys, so that operations fail. */
-	return bpf_map__set_type(map, kind->type) ?:
-	       bpf_map__set_map_flags(map, kind->flags) ?:
-	       bpf_map__set_max_entries(map, kind->array ? STRESS_KEYS : STRESS_KEYS - 2);
-}
-
-/* Older kernels do not know these flags. */
-static bool takes_cpu_flags(int fd)
-{
-	__u64 value = 0;
-	__u32 key = 0;
-
-	return bpf_map_update_elem(fd, &key, &value, BPF_F_ALL_CPUS) != -EINVAL;
-}
-
 FIXTURE_SETUP(stress)
 {
-	const struct map_kind *kind = &variant->kind;
-	bool lockable = !kind->percpu && !kind->lru;
-	struct actors *s;
-
-	libbpf_set_print(print_warnings);
-	s = self->actors = calloc(1, sizeof(*s));
-	ASSERT_NE(NULL, s);
-	s->type = kind->type;
-	s->flags = kind->flags;
-	s->array = kind->array;
-	s->cpus = libbpf_num_possible_cpus();
-	ASSERT_GE(STRESS_CPUS, s->cpus);
-	s->skel = self->skel = stress__open();
-	ASSERT_NE(NULL, self->skel);
-	ASSERT_EQ(0, shape(self->skel->maps.target, kind));
-	ASSERT_EQ(0, shape(self->skel->maps.locked, kind));
-	bpf_map__set_autocreate(self->skel->maps.locked, lockable);
-	self->skel->rodata->array = kind->array;
-	ASSERT_EQ(0, stress__load(self->skel));
-	s->target = bpf_map__fd(self->skel->maps.target);
-	s->locked = lockable ? bpf_map__fd(self->skel->maps.locked) : -1;
-	s->cpu_flags = kind->percpu && takes_cpu_flags(s->target);
+	self->actors = actors_open(_metadata, &variant->kind);
+	self->skel = self->actors->skel;
 }
 
 FIXTURE_TEARDOWN(stress)
 {
-	stress__destroy(self->skel);
-	free(self->actors);
+	actors_close(self->actors);
 }
 
 static void attach(struct __test_metadata *_metadata, struct bpf_program *prog,

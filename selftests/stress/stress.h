@@ -10,6 +10,7 @@
 #define STRESS_CPUS 8
 
 enum stress_hook { HOOK_UPDATE, HOOK_DELETE, HOOKS };
+enum mirror_hook { MIRROR_UPDATED, MIRROR_DELETED, MIRROR_EVICTED, MIRROR_HOOKS };
 
 /* Who issues an operation, and how. */
 enum stress_path {

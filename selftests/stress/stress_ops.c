@@ -41,6 +41,16 @@ static __u64 pick_flags(struct actor *a)
 	return flags == BPF_NOEXIST && a->all->array ? BPF_ANY : flags;
 }
 
+static struct values pick_values(struct actor *a)
+{
+	struct values values;
+	__u64 first = rand_r(&a->random);
+
+	for (int i = 0; i < STRESS_KEYS * STRESS_CPUS; i++)
+		values.on[i] = first + i;
+	return values;
+}
+
 static void begin(struct actor *a, enum stress_path path)
 {
 	__atomic_store_n(&a->slot->path, path, __ATOMIC_RELAXED);
@@ -71,7 +81,7 @@ static void count(struct actor *a, enum stress_hook hook, __u32 n, int err, cons
 
 static void single(struct actor *a)
 {
-	struct values values = {};
+	struct values values = pick_values(a);
 	__u32 key = pick(a, STRESS_KEYS);
 	__u64 flags = pick_flags(a);
 	int fd = a->all->target;
@@ -121,7 +131,7 @@ static void batch(struct actor *a)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, opts);
 	__u32 keys[BATCH], done = BATCH;
-	struct values values = {};
+	struct values values = pick_values(a);
 	int err;
 
 	begin(a, PATH_BATCH);

@@ -179,6 +179,8 @@ def test_table_of_the_series(tmp_path: Path) -> None:
     assert load_calls(file, 2).lines[UPDATE, "array_map_update_elem"] == 3
     batch = (DELETE, "__htab_map_lookup_and_delete_batch")
     assert load_calls(file, 3).ignoring == {batch}
+    assert load_calls(file, 9).lines[UPDATE, "array_map_update_elem"] == 0
+    assert load_calls(file, 9).lines[UPDATE, "array_map_update_elem_traced"] == 1
     row = '[[calls]]\nhook = "x"\npatch = 1\nfunctions = {}\n'
     for wrong in ('[[calls]]\nhook = "x"\n', row + 'result = "dropped"\n'):
         (tmp_path / "calls.toml").write_text(wrong)

@@ -25,7 +25,10 @@ splats) # with a trace that can be decoded
     done ;;
 fills) ln -s /dev/full "$PROJECT/guest/two" ;;
 taints) echo $((4096 + 512)) > "$PROJECT/tainted" ;;
-accounts) echo "# update: issued ${STRESS_SECONDS%.*}1 fired 7 missed 1 difference -2" ;;
+accounts)
+    echo "# update: issued ${STRESS_SECONDS%.*}1 fired 7 missed 1 difference -2"
+    echo "# mirror: updated 3 deleted 2 evicted 1 skipped 4 differences 0"
+    ;;
 once) # panics, but not again
     [ -e "$PROJECT/guest/did" ] || {
         touch "$PROJECT/guest/did"
