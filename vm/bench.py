@@ -40,7 +40,7 @@ UNPATCHED = "unpatched"
 # What a user would attach to the maps' own functions without the hooks.
 MAP_FN = ("fentry_map_fn", "multi_filtered", "multi_hit", "kprobe_map_fn")
 PLAIN = (UNPATCHED, *MAP_FN, "iterate")
-PATCHED = ("unattached", "filtered", "hit", "fmod_ret")
+PATCHED = ("unattached", "filtered", "hit", "fmod_ret", "after")
 REPEATS = 3  # boots of each kernel
 SETUP_TIMEOUT = 300.0  # seconds; a setup takes about 5
 BOOT_DEADLINE = 240.0  # seconds; a guest that counts instructions is slow

@@ -16,6 +16,7 @@ struct {
 	__type(value, __u64);
 } target SEC(".maps"), copy SEC(".maps");
 
+__u32 first_key;	/* of a round of updates */
 __u32 target_id;	/* count the changes of this map */
 __u32 seen[KEYS];	/* changes of each of its keys */
 __u32 failed;		/* operations and comparisons that failed */
@@ -25,7 +26,7 @@ __u32 compared;		/* elements found equal */
 
 static long no_op(__u32 i, void *ctx)
 {
-	__u32 key = i;
+	__u32 key = first_key + i;
 	__u64 value = i;
 
 	/* Have them stored all the same, as in the other loops. */
@@ -35,7 +36,7 @@ static long no_op(__u32 i, void *ctx)
 
 static long update_one(__u32 i, void *ctx)
 {
-	__u32 key = i;
+	__u32 key = first_key + i;
 	__u64 value = i;
 
 	if (bpf_map_update_elem(&target, &key, &value, BPF_ANY))

@@ -18,7 +18,7 @@
  * figure is printed without that check.
  *
  * Updates and deletions are of existing elements. What was deleted is put back
- * outside the measurement.
+ * outside the measurement. "evict" is an update that adds an element to a full map.
  */
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +27,7 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-static const char * const op_names[] = { "update", "delete" };
+static const char * const op_names[] = { "update", "delete", "evict" };
 static const char * const path_names[] = { "program", "syscall" };
 
 static const struct kind kinds[] = {
@@ -43,10 +43,12 @@ static const struct kind kinds[] = {
 	    { "htab_map_delete_elem", "htab_map_delete_elem" } } },
 	{ "lru_hash", BPF_MAP_TYPE_LRU_HASH,
 	  { { "htab_lru_map_update_elem", "htab_lru_map_update_elem" },
-	    { "htab_lru_map_delete_elem", "htab_lru_map_delete_elem" } } },
+	    { "htab_lru_map_delete_elem", "htab_lru_map_delete_elem" },
+	    { "htab_lru_map_update_elem", "htab_lru_map_update_elem" } } },
 	{ "lru_percpu_hash", BPF_MAP_TYPE_LRU_PERCPU_HASH,
 	  { { "htab_lru_percpu_map_update_elem", "bpf_percpu_hash_update" },
-	    { "htab_lru_map_delete_elem", "htab_lru_map_delete_elem" } } },
+	    { "htab_lru_map_delete_elem", "htab_lru_map_delete_elem" },
+	    { "htab_lru_percpu_map_update_elem", "bpf_percpu_hash_update" } } },
 };
 
 static const struct setup setups[] = {
@@ -55,6 +57,7 @@ static const struct setup setups[] = {
 	{ "filtered", FENTRY },
 	{ "hit", FENTRY, .hit = true },
 	{ "fmod_ret", FMOD_RET, .hit = true },
+	{ "after", FENTRY, .after = true, .hit = true },
 	{ "fentry_map_fn", FENTRY, .map_function = true, .hit = true },
 	{ "multi_filtered", FENTRY_MULTI, .map_function = true },
 	{ "multi_hit", FENTRY_MULTI, .map_function = true, .hit = true },
@@ -84,10 +87,10 @@ static void measure_row(struct row *r)
 static void measure_setup(const struct setup *setup)
 {
 	/* Nothing to attach to is a result then: libbpf need not complain. */
-	if (setup->map_function)
+	if (setup->map_function || setup->after)
 		libbpf_set_print(NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		for (int way = 0; way < (setup->iterate ? 1 : 4); way++) {
+		for (int way = 0; way < (setup->iterate ? 1 : 2 * OPS); way++) {
 			struct row r = {
 				.setup = setup,
 				.kind = &kinds[i],

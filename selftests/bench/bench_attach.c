@@ -6,14 +6,17 @@
 #include "bench_attach.h"
 #include "multi.h"
 
-static void set_up(struct bpf_map *map, const struct kind *kind)
+static void set_up(struct bpf_map *map, const struct kind *kind, bool full)
 {
 	bool array = !kind->function[DELETE][0];
 	int err = bpf_map__set_type(map, kind->type);
 
-	/* The same hash chains in each run, and so much room that no LRU map evicts. */
+	/*
+	 * The same hash chains in each run, and so much room that no LRU map evicts
+	 * unless it is to.
+	 */
 	err = err ?: bpf_map__set_map_flags(map, array ? 0 : BPF_F_ZERO_SEED);
-	err = err ?: bpf_map__set_max_entries(map, array ? KEYS : 4 * KEYS);
+	err = err ?: bpf_map__set_max_entries(map, array || full ? KEYS : 4 * KEYS);
 	if (err)
 		die("cannot set up a map: %s", strerror(-err));
 }
@@ -64,17 +67,22 @@ static int attach(struct row *r, const char *function)
 
 bool row_open(struct row *r)
 {
+	static const char * const hooks[][OPS] = {
+		{ "bpf_map_trace_update_elem", "bpf_map_trace_delete_elem",
+		  "bpf_map_trace_update_elem" },
+		{ "bpf_map_trace_updated", "bpf_map_trace_deleted",
+		  "bpf_map_trace_evicted" },
+	};
 	const struct setup *setup = r->setup;
 	struct target *t = &r->target;
-	const char *function = t->op == UPDATE ? "bpf_map_trace_update_elem" :
-			       "bpf_map_trace_delete_elem";
+	const char *function = hooks[setup->after][t->op];
 	int err = 0;
 
 	t->skel = bench__open();
 	if (!t->skel)
 		die("cannot open the programs: %s", strerror(errno));
-	set_up(t->skel->maps.target, r->kind);
-	set_up(t->skel->maps.copy, r->kind);
+	set_up(t->skel->maps.target, r->kind, t->op == EVICT);
+	set_up(t->skel->maps.copy, r->kind, false);
 
 	r->watch = program_of(r);
 	if (r->watch)
@@ -87,9 +95,11 @@ bool row_open(struct row *r)
 	if (!err) {
 		fill(t->skel->maps.target);
 		fill(t->skel->maps.copy);
+		if (t->op == EVICT)
+			t->skel->bss->first_key = KEYS;
 		err = r->watch ? attach(r, function) : 0;
 	}
-	if (setup->map_function && (err == -ESRCH || err == -ENOENT))
+	if ((setup->map_function || setup->after) && (err == -ESRCH || err == -ENOENT))
 		return false;
 	if (err)
 		die("cannot attach to %s: %s", function, strerror(-err));
@@ -138,7 +148,7 @@ void row_check_after(const struct row *r)
 	if (r->watch && (bpf_prog_get_info_by_fd(bpf_program__fd(r->watch), &info, &len) ||
 			 info.recursion_misses))
 		die("the program was skipped %llu times", info.recursion_misses);
-	for (__u32 key = 0; key < KEYS; key++)
+	for (__u32 key = 0; r->target.op != EVICT && key < KEYS; key++)
 		if (bpf_map_lookup_elem(bpf_map__fd(r->target.skel->maps.target), &key,
 					&value))
 			die("key %u is gone: %s", key, strerror(errno));

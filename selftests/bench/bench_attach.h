@@ -11,13 +11,14 @@ enum via { NOTHING, FENTRY, FENTRY_MULTI, FMOD_RET, KPROBE };
 struct kind {
 	const char *name;
 	__u32 type;
-	const char *function[2][2];
+	const char *function[OPS][2];
 };
 
 struct setup {
 	const char *name;
 	enum via via;
 	bool map_function;	/* attached to that instead of the hook */
+	bool after;		/* attached to the hook after the operation */
 	bool hit;		/* the program counts the changes of this map */
 	bool iterate;
 };

@@ -88,16 +88,17 @@ static void run(struct bpf_program *program)
 static void call(const struct target *t, bool empty)
 {
 	union bpf_attr attr = { .map_fd = bpf_map__fd(t->skel->maps.target) };
-	int cmd = t->op == UPDATE ? BPF_MAP_UPDATE_ELEM : BPF_MAP_DELETE_ELEM;
+	int cmd = t->op == DELETE ? BPF_MAP_DELETE_ELEM : BPF_MAP_UPDATE_ELEM;
+	__u32 first = t->skel->bss->first_key;
 	__u64 value;
 	__u32 key;
 
 	attr.key = (unsigned long)&key;
-	if (t->op == UPDATE)
+	if (t->op != DELETE)
 		attr.value = (unsigned long)&value;
 	for (__u32 i = 0; i < KEYS; i++) {
 		value = i;
-		key = i;
+		key = first + i;
 		asm volatile("" : : : "memory");
 		if (!empty && syscall(__NR_bpf, cmd, &attr, sizeof(attr)))
 			die("the operation failed: %s", strerror(errno));
@@ -108,8 +109,8 @@ static void call(const struct target *t, bool empty)
 static __u64 operate(const struct target *t, bool empty)
 {
 	struct bpf_program *loop = empty ? t->skel->progs.loop_empty :
-				   t->op == UPDATE ? t->skel->progs.loop_update :
-				   t->skel->progs.loop_delete;
+				   t->op == DELETE ? t->skel->progs.loop_delete :
+				   t->skel->progs.loop_update;
 	__u64 begin = now(), spent;
 
 	if (t->path == PROGRAM)
@@ -121,6 +122,8 @@ static __u64 operate(const struct target *t, bool empty)
 	/* Put deleted elements back, outside the measured time. */
 	if (t->op == DELETE && !empty)
 		run(t->skel->progs.loop_update);
+	if (t->op == EVICT && !empty)
+		t->skel->bss->first_key += KEYS;
 	return spent;
 }
 

@@ -11,7 +11,8 @@
 /* A round is shorter than the timer tick, so most rounds are not hit by one. */
 #define ROUNDS 31
 
-enum op { UPDATE, DELETE };
+/* An update that evicts, on average, one element: the map is full. */
+enum op { UPDATE, DELETE, EVICT, OPS };
 enum path { PROGRAM, SYSCALL };
 
 /* A loaded and filled map, and what is done to it. */

@@ -67,7 +67,7 @@ def test_plain_is_measured_before_patched_is_built(
     assert asked_for(project) == ["build", *plain * 3, "build", *patched * 3]
     assert "measuring the plain kernel: boot 1 of 3\n" in ended.output
     results = figures(project)
-    assert (results.patches, len(results.figures)) == (2, 9 * 6 + 2)
+    assert (results.patches, len(results.figures)) == (2, 10 * 6 + 2)
     assert results.figures[HIT] == Figure("figure", 210.0, 0.0)
     assert json.loads((project.logs / "bench.json").read_text())["kvm_ratios"] == []
     for number in (1, 2, 3):
@@ -157,7 +157,7 @@ def test_kvm(project: Project) -> None:
     assert not {setup for setup, *_ in ratios} & {"unpatched", "unattached", "iterate"}
     assert "time under KVM" in ended.output and "(inexact)" in ended.output
     rows = [line.split() for line in ended.output.splitlines()]
-    assert rows.count(["update", "program", *["1.91"] * 3, *["2.00"] * 4]) == 2
+    assert rows.count(["update", "program", *["1.91"] * 4, *["2.00"] * 4]) == 2
     kvm = [line for line in project.vng if "accel=kvm" in line]
     assert len(kvm) == 3 and not any("-icount" in line for line in kvm)
 
@@ -244,11 +244,12 @@ def test_tables(measured: tuple[Project, Ended], tmp_path: Path) -> None:
         "up to 2 instructions are no difference"
     )
     assert lines[0] == "instructions for an operation, and what the hooks add:"
-    assert lines[2].split() == ["patched", "attached", "filtered", "hit", "fmod_ret"]
+    columns = ["patched", "attached", "filtered", "hit", "fmod_ret", "after"]
+    assert lines[2].split() == columns
     rows = [line.split() for line in lines]
-    attached = ["210", "+110"] * 3
+    attached = ["210", "+110"] * 4
     assert rows.count(["update", "program", "100", "110", "+10", *attached]) == 2
-    attached = ["1170", "+110"] * 3
+    attached = ["1170", "+110"] * 4
     assert ["delete", "syscall", "1060", "1070", "+10", *attached] in rows
     assert rows.count(["update", "program", "100", *["200", "+100"] * 4]) == 2
     multi = ["1160", "+100"] * 2
@@ -267,9 +268,10 @@ def test_real_figures_fit_in_80_columns(tmp_path: Path) -> None:
         if setup == "kprobe_map_fn":
             found[row] = Figure("skipped")
     lines = shown(Results(BASE, 3, "7.3.4", found), tmp_path)
-    cells = " ".join(["2507 +345"] * 3)
-    assert f" update syscall    2162 {cells} 2507 +345" in lines
-    assert f" update syscall    2162 {cells} skipped" in lines
+    cells = ["2507 +345"] * len(bench.PATCHED)
+    assert " ".join([" update syscall    2162", *cells]) in lines
+    cells = ["2507 +345"] * (len(bench.MAP_FN) - 1)
+    assert " ".join([" update syscall    2162", *cells, "skipped"]) in lines
     assert max(map(len, lines)) <= 80
 
 

@@ -17,7 +17,7 @@ if [ "$setup" = iterate ]; then
     echo "done"
     exit
 fi
-case "$setup" in unattached | filtered | hit | fmod_ret) extra=$((extra + 10)) ;; esac
+case "$setup" in unattached | filtered | hit | fmod_ret | after) extra=$((extra + 10)) ;; esac
 case "$setup" in unpatched | unattached) ;; *) extra=$((extra + 100)) ;; esac
 for row in "array update 100" "hash update 100" "hash delete 60"; do
     set -- $row
