@@ -88,6 +88,12 @@ TEST_F(small, refuses)
 	snprintf(reason, sizeof(reason), "maps of type %u are not supported", BPF_MAP_TYPE_RHASH);
 	EXPECT_STREQ(reason, error);
 
+	/* All elements of an array exist, so a smaller map cannot take them. */
+	self->opts.old_map_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "old_map", 4, 8, 2, NULL);
+	EXPECT_EQ(-E2BIG, open_new(self, 1));
+	close_new(self);
+	close(self->opts.old_map_fd);
+
 	self->opts.old_map_fd = self->old;
 	self->skel = upgrade_small__open();
 	bpf_map__set_max_entries(self->skel->maps.new_map, ENTRIES);
