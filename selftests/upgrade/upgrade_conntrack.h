@@ -5,6 +5,7 @@
 
 #define CT_ENTRIES 8192		/* of both maps */
 #define CT_LIVE 1024		/* flows that have packets all the time */
+#define CT_BUSY 16		/* of these and of a CPU; they have half of all packets */
 #define CT_IDLE 1024		/* flows that have none during the upgrade */
 #define CT_KNOWN (CT_LIVE + CT_IDLE)	/* all others are of one packet */
 #define CT_PACKETS 50		/* of a connection; then the flow begins anew */

@@ -27,7 +27,7 @@ SEC("xdp")
 int send(struct xdp_md *ctx)
 {
 	struct ct_packet *p = (void *)(long)ctx->data;
-	__u32 cpu = bpf_get_smp_processor_id() % CT_SENDERS, flow;
+	__u32 cpu = bpf_get_smp_processor_id() % CT_SENDERS, flow, i;
 
 	if ((void *)(p + 1) > (void *)(long)ctx->data_end)
 		return XDP_DROP;
@@ -39,7 +39,10 @@ int send(struct xdp_md *ctx)
 	if (rare && sent[cpu] % rare == 0) {
 		flow = CT_KNOWN + CT_SENDERS * others[cpu]++ + cpu;
 	} else {
-		flow = first + CT_SENDERS * (turn[cpu]++ % (count / CT_SENDERS)) + cpu;
+		i = turn[cpu]++;
+		if (rare)	/* every second one is of a few busy flows */
+			i = i % 2 ? i / 2 % CT_BUSY : i / 2;
+		flow = first + CT_SENDERS * (i % (count / CT_SENDERS)) + cpu;
 		if (flow >= CT_KNOWN)
 			return XDP_DROP;
 		p->nth = nth[flow];
