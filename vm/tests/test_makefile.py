@@ -45,8 +45,9 @@ class Selftests:
         self.patches = self.patches.with_name(series)
         self.patches.mkdir()
         lines = f'+   #include "vmlinux.h"\n+   {word}\n+\n+The end.\n'
-        (self.patches / "0001-a.patch").write_text(lines)
-        os.utime(self.patches / "0001-a.patch", ns=(OLD, OLD))
+        file = self.patches / "0003-of-hash-maps.patch"
+        file.write_text(lines)
+        os.utime(file, ns=(OLD, OLD))
 
     def make(self, *targets: str) -> list[str]:
         """Make them; those that were made anew, or that make has changed."""
@@ -107,3 +108,17 @@ def test_example_of_another_series(selftests: Selftests) -> None:
     assert selftests.make(EXAMPLE) == [EXAMPLE]
     example = (selftests.out / EXAMPLE).read_text()
     assert example == '#include "vmlinux.h"\ntwo\n\n'
+
+
+def test_example_that_the_series_lacks(selftests: Selftests) -> None:
+    """It is that of 7.3, so that the test can be built and skipped."""
+    audit_log = "audit_log.bpf.c"
+    assert selftests.make(audit_log) == [audit_log]
+    example = (selftests.out / audit_log).read_text()
+    assert "} audited SEC" in example
+    (selftests.patches / "0010-after-they-are.patch").write_text(
+        '+   #include "vmlinux.h"\n+   own\n context\n'
+    )
+    assert selftests.make(audit_log) == [audit_log]
+    example = (selftests.out / audit_log).read_text()
+    assert example == '#include "vmlinux.h"\nown\n'
