@@ -5,6 +5,8 @@
  */
 #include "after_test.h"
 
+#define LAST_KEY 40	/* more than the map has room for */
+
 FIXTURE(after)
 {
 	struct traced t;
@@ -68,16 +70,27 @@ static void fail(struct __test_metadata *_metadata, FIXTURE_DATA(after) *self,
 	expect_after_count(_metadata, self->skel, 0);
 }
 
+/* As in the beginning, for the next round. */
+static void restore(struct __test_metadata *_metadata, FIXTURE_DATA(after) *self)
+{
+	self->t.skel->bss->veto_update = 0;
+	for (__u32 key = 0; !self->t.kind->array && key <= LAST_KEY; key++)
+		traced_delete(&self->t, FROM_SYSCALL, key);
+	if (self->t.kind->array) {
+		ASSERT_EQ(0, traced_put(&self->t, FROM_SYSCALL, 3, &self->zero, 0));
+	}
+	ASSERT_EQ(0, traced_put(&self->t, FROM_SYSCALL, 2, &self->old, 0));
+	self->skel->bss->n_after = 0;
+}
+
+/* A round from a system call, and one from a program. */
 #define FROM_BOTH(name, body)						\
-	TEST_F(after, syscall_##name)					\
+	TEST_F(after, name)						\
 	{								\
-		const enum from from = FROM_SYSCALL;			\
-		body;							\
-	}								\
-	TEST_F(after, prog_##name)					\
-	{								\
-		const enum from from = FROM_PROG;			\
-		body;							\
+		for (enum from from = FROM_SYSCALL; from <= FROM_PROG; from++) { \
+			restore(_metadata, self);			\
+			body;						\
+		}							\
 	}
 
 FROM_BOTH(replace, update(_metadata, self, from, 2, BPF_ANY))
@@ -94,14 +107,14 @@ FROM_BOTH(missing_exist, ({
 }))
 
 FROM_BOTH(full, ({
-	for (__u32 key = 100; !variant->kind.array && key < 99 + MAX_ENTRIES; key++) {
+	for (__u32 key = 20; !variant->kind.array && key < 19 + MAX_ENTRIES; key++) {
 		ASSERT_EQ(0, traced_put(&self->t, from, key, &self->new, 0));
 	}
 	self->skel->bss->n_after = 0;
 	if (variant->kind.lru)
-		update(_metadata, self, from, 200, BPF_ANY);
+		update(_metadata, self, from, LAST_KEY, BPF_ANY);
 	else
-		fail(_metadata, self, from, 200, BPF_ANY, -E2BIG);
+		fail(_metadata, self, from, LAST_KEY, BPF_ANY, -E2BIG);
 }))
 
 FROM_BOTH(stopped_update, ({
