@@ -3,24 +3,12 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
-#include "newer.h"
 #include "per_cpu.bpf.h"
+#include "target.bpf.h"
 #include "after.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* The map that recorder.bpf.c traces. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16);
-	__type(key, __u32);
-	__type(value, struct elem_value);
-} target SEC(".maps");
-
-const volatile bool percpu;
-const volatile __u32 nr_cpus = 1;
-
-__u32 target_id;
 bool change_again, add_another;
 
 /* Filled by plain stores: recording must not change a map itself. */
@@ -30,7 +18,6 @@ __u32 n_after;
 static __always_inline struct after_event *record(struct bpf_map *map, void *key,
 						  enum after_hook hook)
 {
-	struct elem_value *now;
 	struct after_event *e;
 	__u32 n, k = 0;
 
@@ -44,16 +31,7 @@ static __always_inline struct after_event *record(struct bpf_map *map, void *key
 	e->hook = hook;
 	bpf_probe_read_kernel(&k, sizeof(k), key);
 	e->key = k;
-	for (__u32 cpu = 0; cpu < MAX_CPUS; cpu++) {
-		if (cpu >= nr_cpus)
-			break;
-		now = percpu ? bpf_map_lookup_percpu_elem(&target, &k, cpu) :
-			       bpf_map_lookup_elem(&target, &k);
-		if (!now)
-			break;
-		e->found = 1;
-		e->now[cpu] = *now;
-	}
+	e->found = look_up(k, e->now);
 	return e;
 }
 
@@ -61,25 +39,18 @@ SEC("fentry/bpf_map_trace_updated")
 int BPF_PROG(on_updated, struct bpf_map *map, void *key, void *value, u64 map_flags)
 {
 	struct after_event *e = record(map, key, HOOK_UPDATED);
-	__u32 size = (sizeof(struct elem_value) + 7) / 8 * 8, n;
+	__u32 k;
 
 	if (!e)
 		return 0;
 	e->map_flags = map_flags;
-	n = percpu && !(map_flags & (BPF_F_CPU | BPF_F_ALL_CPUS)) ? nr_cpus : 1;
-	e->n_values = n;
-	for (__u32 i = 0; i < MAX_CPUS; i++) {
-		if (i >= n)
-			break;
-		bpf_probe_read_kernel(&e->values[i], sizeof(e->values[i]),
-				      value + i * size);
-	}
+	e->n_values = read_values(value, map_flags, e->values);
 	/* The element exists, unless a lock is held that this needs. */
 	if (change_again) {
 		struct elem_value again = {};
 
-		n = e->key;
-		e->again = bpf_map_update_elem(&target, &n, &again, BPF_NOEXIST);
+		k = e->key;
+		e->again = bpf_map_update_elem(&target, &k, &again, BPF_NOEXIST);
 	}
 	return 0;
 }

@@ -3,25 +3,12 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
-#include "newer.h"
-#include "recorder.h"
+#include "target.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 extern s64 bpf_map_sum_elem_count(const struct bpf_map *map) __ksym;
 
-/* The tests set type, flags and size before loading. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16);
-	__type(key, __u32);
-	__type(value, struct elem_value);
-} target SEC(".maps");
-
-const volatile bool percpu;
-const volatile __u32 nr_cpus = 1;
-
-__u32 target_id;
 int veto_update, veto_delete;
 
 /* Filled by plain stores: recording must not change a map itself. */
@@ -31,7 +18,6 @@ __u32 n_events;
 static __always_inline struct event *record(struct bpf_map *map, void *key,
 					    enum hook hook, enum via via)
 {
-	struct elem_value *old;
 	struct event *e;
 	__u32 n, k = 0;
 
@@ -50,16 +36,7 @@ static __always_inline struct event *record(struct bpf_map *map, void *key,
 	bpf_probe_read_kernel(&k, sizeof(k), key);
 	e->key = k;
 
-	for (__u32 cpu = 0; cpu < MAX_CPUS; cpu++) {
-		if (cpu >= nr_cpus)
-			break;
-		old = percpu ? bpf_map_lookup_percpu_elem(&target, &k, cpu) :
-			       bpf_map_lookup_elem(&target, &k);
-		if (!old)
-			break;
-		e->found = 1;
-		e->old[cpu] = *old;
-	}
+	e->found = look_up(k, e->old);
 	return e;
 }
 
@@ -68,20 +45,11 @@ static __always_inline void record_update(struct bpf_map *map, void *key,
 					  enum via via)
 {
 	struct event *e = record(map, key, HOOK_UPDATE, via);
-	__u32 size, n;
 
 	if (!e)
 		return;
 	e->map_flags = map_flags;
-	n = percpu && !(map_flags & (BPF_F_CPU | BPF_F_ALL_CPUS)) ? nr_cpus : 1;
-	e->n_values = n;
-	size = (sizeof(struct elem_value) + 7) / 8 * 8;
-	for (__u32 i = 0; i < MAX_CPUS; i++) {
-		if (i >= n)
-			break;
-		bpf_probe_read_kernel(&e->values[i], sizeof(e->values[i]),
-				      value + i * size);
-	}
+	e->n_values = read_values(value, map_flags, e->values);
 }
 
 SEC("fentry/bpf_map_trace_update_elem")
