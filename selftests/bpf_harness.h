@@ -63,6 +63,16 @@ static inline int print_warnings(enum libbpf_print_level level, const char *form
 	return fflush(stdout);
 }
 
+/* The ID of a map, by which programs on the hooks recognize it; 0 on failure. */
+static inline __u32 id_of(int fd)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	bpf_map_get_info_by_fd(fd, &info, &len);
+	return info.id;
+}
+
 /* Have one program loaded; those declared with SEC("?...") are not by default. */
 static inline struct bpf_program *choose_program(struct __test_metadata *_metadata,
 						 const struct bpf_object *obj,

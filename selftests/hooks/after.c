@@ -37,19 +37,6 @@ FIXTURE_TEARDOWN(after)
 	traced_close(&self->t);
 }
 
-/* What the map holds after an update; a program only writes its own CPU's value. */
-static struct values written(const struct traced *t, enum from from,
-			     const struct values *old, const struct values *new)
-{
-	struct values values = *new;
-
-	if (t->kind->percpu && from == FROM_PROG) {
-		values = *old;
-		values.on[t->cpu] = new->on[0];
-	}
-	return values;
-}
-
 static void update(struct __test_metadata *_metadata, FIXTURE_DATA(after) *self,
 		   enum from from, __u32 key, __u64 flags)
 {

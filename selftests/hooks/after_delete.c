@@ -171,15 +171,13 @@ TEST(hash_of_maps)
 	int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "inner", 4, 8, 1, NULL);
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = inner);
 	int fd = bpf_map_create(BPF_MAP_TYPE_HASH_OF_MAPS, "outer", 4, 4, 4, &opts);
-	__u32 key = 1, count = 4, cursor, keys[4], values[4], len;
-	struct bpf_map_info info = {};
+	__u32 key = 1, count = 4, cursor, keys[4], values[4];
 	struct after *skel = after__open_and_load();
 
 	ASSERT_LE(0, fd);
 	ASSERT_NE(NULL, skel);
-	len = sizeof(info);
-	ASSERT_EQ(0, bpf_map_get_info_by_fd(fd, &info, &len));
-	skel->bss->target_id = info.id;
+	skel->bss->target_id = id_of(fd);
+	ASSERT_NE(0, skel->bss->target_id);
 	ASSERT_EQ(0, after__attach(skel));
 	EXPECT_EQ(0, bpf_map_update_elem(fd, &key, &inner, BPF_ANY));
 	EXPECT_EQ(0, bpf_map_delete_elem(fd, &key));

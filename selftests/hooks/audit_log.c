@@ -3,9 +3,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-#include "kselftest_harness.h"
+#include "bpf_harness.h"
 #include "audit_log.skel.h"
 
 #define MAX 8
@@ -53,16 +51,15 @@ TEST(audit_log)
 	};
 	const int n = sizeof(expected) / sizeof(*expected);
 	struct audit_log *skel = audit_log__open_and_load();
-	struct bpf_map_info info = {};
 	struct entries entries = {};
 	struct ring_buffer *log;
 	__u64 value = 42;
-	__u32 len = sizeof(info), key = 2;
+	__u32 key = 2;
 	int fd;
 
 	ASSERT_NE(NULL, skel);
 	fd = bpf_map__fd(skel->maps.audited);
-	ASSERT_EQ(0, bpf_map_get_info_by_fd(fd, &info, &len));
+	ASSERT_NE(0, id_of(fd));
 	ASSERT_EQ(0, prctl(PR_SET_NAME, "auditee"));
 	log = ring_buffer__new(bpf_map__fd(skel->maps.changes), collect, &entries, NULL);
 	ASSERT_NE(NULL, log);
@@ -85,7 +82,7 @@ TEST(audit_log)
 		EXPECT_EQ(expected[i].key, e->key) TH_LOG("entry %d", i);
 		EXPECT_EQ(expected[i].found, e->found) TH_LOG("entry %d", i);
 		EXPECT_EQ(expected[i].value, e->value) TH_LOG("entry %d", i);
-		EXPECT_EQ(info.id, e->map_id);
+		EXPECT_EQ(id_of(fd), e->map_id);
 		EXPECT_EQ(getpid(), e->pid);
 		EXPECT_STREQ("auditee", e->comm);
 	}

@@ -27,8 +27,6 @@ static inline void run_on(struct __test_metadata *_metadata, int cpu)
 static inline void open_map(struct __test_metadata *_metadata, struct lru *lru,
 			    const struct map_kind *kind, __u32 max_entries)
 {
-	struct bpf_map_info info = {};
-	__u32 len = sizeof(info);
 	struct evict *skel;
 
 	libbpf_set_print(print_warnings);
@@ -46,8 +44,8 @@ static inline void open_map(struct __test_metadata *_metadata, struct lru *lru,
 	skel->rodata->nr_cpus = lru->nr_cpus;
 	ASSERT_EQ(0, evict__load(skel));
 	lru->fd = bpf_map__fd(skel->maps.target);
-	ASSERT_EQ(0, bpf_map_get_info_by_fd(lru->fd, &info, &len));
-	skel->bss->target_id = info.id;
+	skel->bss->target_id = id_of(lru->fd);
+	ASSERT_NE(0, skel->bss->target_id);
 	ASSERT_EQ(0, evict__attach(skel));
 }
 

@@ -11,15 +11,6 @@ struct watched {
 	int fd;
 };
 
-static inline __u32 id_of(int fd)
-{
-	struct bpf_map_info info = {};
-	__u32 len = sizeof(info);
-
-	bpf_map_get_info_by_fd(fd, &info, &len);
-	return info.id;
-}
-
 static inline void watch_stored(struct __test_metadata *_metadata,
 				struct watched *w,
 				const struct map_kind *kind)

@@ -47,8 +47,6 @@ static inline void autoload(struct traced *t, enum via via, struct bpf_program *
 static inline void traced_open(struct __test_metadata *_metadata, struct traced *t,
 			       const struct map_kind *kind, unsigned int via)
 {
-	struct bpf_map_info info = {};
-	__u32 len = sizeof(info);
 	struct recorder *skel;
 	cpu_set_t cpus;
 
@@ -81,8 +79,8 @@ static inline void traced_open(struct __test_metadata *_metadata, struct traced 
 	ASSERT_EQ(0, recorder__load(skel));
 
 	t->fd = bpf_map__fd(skel->maps.target);
-	ASSERT_EQ(0, bpf_map_get_info_by_fd(t->fd, &info, &len));
-	skel->bss->target_id = info.id;
+	skel->bss->target_id = id_of(t->fd);
+	ASSERT_NE(0, skel->bss->target_id);
 	ASSERT_EQ(0, recorder__attach(skel));
 }
 
@@ -162,6 +160,19 @@ static inline int traced_get(struct traced *t, __u32 key, struct values *values)
 		memcpy(&values->on[cpu], buffer + cpu * VALUE_STRIDE,
 		       sizeof(values->on[cpu]));
 	return err;
+}
+
+/* What the map holds after an update; a program only writes its own CPU's value. */
+static inline struct values written(const struct traced *t, enum from from,
+				    const struct values *old, const struct values *new)
+{
+	struct values values = *new;
+
+	if (t->kind->percpu && from == FROM_PROG) {
+		values = *old;
+		values.on[t->cpu] = new->on[0];
+	}
+	return values;
 }
 
 /* The flags that the hook must get for an update with these flags. */

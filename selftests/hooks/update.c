@@ -31,26 +31,13 @@ FIXTURE_TEARDOWN(update)
 	traced_close(&self->t);
 }
 
-/* What the map holds after an update; a program only writes its own CPU's value. */
-static struct values after(const struct traced *t, enum from from,
-			   const struct values *old, const struct values *new)
-{
-	struct values values = *new;
-
-	if (t->kind->percpu && from == FROM_PROG) {
-		values = *old;
-		values.on[t->cpu] = new->on[0];
-	}
-	return values;
-}
-
 static void succeed(struct __test_metadata *_metadata,
 		    FIXTURE_DATA(update) *self, enum from from, __u32 key,
 		    __u64 flags)
 {
 	const struct values *old = key == 2 ? &self->old : self->before;
 	struct traced *t = &self->t;
-	struct values now = after(t, from, old ?: &self->zero, &self->new);
+	struct values now = written(t, from, old ?: &self->zero, &self->new);
 
 	EXPECT_EQ(0, traced_put(t, from, key, &self->new, flags));
 	expect_reports(_metadata, t, 1);

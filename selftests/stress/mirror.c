@@ -26,8 +26,6 @@ FIXTURE_SETUP(mirror)
 {
 	const struct map_kind *kind = &variant->kind;
 	struct mirror *skel = self->skel = mirror__open();
-	struct bpf_map_info info = {};
-	__u32 len = sizeof(info);
 
 	self->actors = actors_open(_metadata, kind);
 	ASSERT_NE(NULL, skel);
@@ -38,8 +36,8 @@ FIXTURE_SETUP(mirror)
 	skel->rodata->percpu = kind->percpu;
 	skel->rodata->nr_cpus = self->actors->cpus;
 	ASSERT_EQ(0, mirror__load(skel));
-	ASSERT_EQ(0, bpf_map_get_info_by_fd(self->actors->target, &info, &len));
-	skel->bss->source_id = info.id;
+	skel->bss->source_id = id_of(self->actors->target);
+	ASSERT_NE(0, skel->bss->source_id);
 	ASSERT_EQ(0, mirror__attach(skel));
 }
 
