@@ -30,6 +30,14 @@ atexit.register(print, "at the end")
 sys.exit(3)
 """
 
+SLEEP = """
+import time
+def sleep(seconds):
+    # Python sees a signal that comes just before a call that waits after the call.
+    for _ in range(10 * seconds):
+        time.sleep(0.1)
+"""
+
 
 def forked(program: Path, text: str, *words: str) -> Forked:
     """Start a program of this text, as the tests start the harness."""
@@ -58,8 +66,7 @@ def test_as_if_started(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_signal(tmp_path: Path, number: signal.Signals) -> None:
-    text = "import time\nprint(flush=True)\ntime.sleep(60)\n"
-    process = forked(tmp_path / "program.py", text)
+    process = forked(tmp_path / "program.py", SLEEP + "print(flush=True)\nsleep(60)\n")
     next(process.stdout)
     process.send_signal(number)
     process.communicate()
@@ -103,8 +110,8 @@ def test_harness_is_the_projects_own(project: Project, tmp_path: Path) -> None:
 def test_program_by_another_name(project: Project) -> None:
     """What stands in for Python passes on streams, signals and the status."""
     program = project.path / "program.py"
-    text = "import sys, time\nprint(sys.argv[1:], input(), flush=True)\n"
-    program.write_text(text + "time.sleep(float(sys.argv[1]))\nsys.exit(3)\n")
+    text = "import sys\nprint(sys.argv[1:], input(), flush=True)\n"
+    program.write_text(SLEEP + text + "sleep(int(sys.argv[1]))\nsys.exit(3)\n")
     project.run("--version")  # from now on the server knows the project
     for seconds, number, status in (
         ("0", 0, 3),

@@ -11,6 +11,7 @@ import _signal  # type: ignore[import-not-found]
 import _socket
 import marshal
 import os
+import select
 import sys
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -22,6 +23,13 @@ def number(pipe: int) -> int:
 
 
 def main() -> int:
+    # A handler would not run when its signal comes just before a call that waits.
+    wake, woken = os.pipe()
+    os.set_blocking(woken, False)
+    _signal.set_wakeup_fd(woken)
+    passed_on = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+    for each in passed_on:
+        _signal.signal(each, lambda *_: None)
     argv = [word for word in sys.argv[1:] if word not in ("-I", "-u")]
     request = marshal.dumps((argv, os.getcwd(), dict(os.environ)))
     told, status = os.pipe()
@@ -32,9 +40,9 @@ def main() -> int:
     for fd in (0, 1, status):
         os.close(fd)
     pid = number(told)
-    passed_on = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
-    for each in passed_on:
-        _signal.signal(each, lambda signal, _: os.kill(pid, signal))
+    while told not in select.select([told, wake], [], [])[0]:
+        for signal in os.read(wake, 64):
+            os.kill(pid, signal)
     code = number(told)
     for each in passed_on:
         _signal.signal(each, _signal.SIG_DFL)
