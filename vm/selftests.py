@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vm.build import Image
+from vm.cache import write_whole
 from vm.errors import BuildError
 from vm.ktap import list_tests
 from vm.process import output_of, run_logged
@@ -56,13 +60,43 @@ def build_programs(
     `patches` is the series, from which the documentation's example is taken.
     """
     folder = image.build / "selftests"
+    record = folder / f"sources-{'-'.join(targets) or 'all'}.json"
+    sources = _sources(selftests)
     run_logged(
         [
             *("make", f"-j{jobs}", "-C", selftests, f"KERNEL={image.tree.path}"),
             *(f"BUILD={image.build}", f"OUT={folder}", f"PATCHES={patches}"),
+            *(f"-W{file}" for file in _missed(sources, selftests, record)),
             *targets,
         ],
         log,
         what="the selftests do not build",
     )
+    if folder.exists():
+        write_whole(record, json.dumps(sources))
     return Programs(folder)
+
+
+def _sources(selftests: Path) -> dict[str, list[int]]:
+    """Each file that the tests are built from: when it was changed, and its size."""
+    root = selftests.parent
+    files = [*selftests.rglob("*"), *(root / "upgrade").glob("*"), root / "vm/init.c"]
+    status = {str(file): file.stat() for file in files if file.is_file()}
+    return {name: [s.st_mtime_ns, s.st_size] for name, s in status.items()}
+
+
+def _missed(
+    sources: dict[str, list[int]], selftests: Path, record: Path
+) -> Iterator[str]:
+    """What make would not see to have changed since the last build, as it names it.
+
+    A file that was copied with its times, or of another checkout with the same cache,
+    may be older than what was built from the one before.
+    """
+    if not record.parent.exists():
+        return
+    built = record.stat().st_mtime_ns if record.exists() else time.time_ns()
+    last = json.loads(record.read_text()) if record.exists() else {}
+    for file, stamp in sources.items():
+        if stamp != last.get(file) and stamp[0] <= built:
+            yield os.path.relpath(file, selftests)

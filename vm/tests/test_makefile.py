@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from vm.build import Image
+from vm.selftests import build_programs
+from vm.terminal import Log
 from vm.tests.diffs import OLD
 from vm.tests.project import ROOT
+from vm.tests.said import Said
 
 LIBBPF, BPFTOOL, EXAMPLE = (
     *("libbpf/libbpf.a", "bpftool/bootstrap/bpftool"),
@@ -122,3 +129,35 @@ def test_example_that_the_series_lacks(selftests: Selftests) -> None:
     assert selftests.make(audit_log) == [audit_log]
     example = (selftests.out / audit_log).read_text()
     assert example == '#include "vmlinux.h"\nown\n'
+
+
+def test_sources_that_make_takes_for_old(selftests: Selftests, tmp_path: Path) -> None:
+    """Those of another checkout, or copied with their times, may be older."""
+    tree = SimpleNamespace(path=selftests.kernel)
+    image = cast(Image, SimpleNamespace(build=tmp_path / "build", tree=tree))
+    log = Log(tmp_path / "log", Said())
+    rogue = image.build / "selftests" / "rogue"
+    for checkout, status in ("one", 1), ("one", 2), ("two", 3), ("one", 2):
+        root = tmp_path / checkout
+        for name in (
+            "vm/init.c",
+            "selftests/faults/lkdtm.c",
+            "selftests/faults/rogue.c",
+        ):
+            source = root / name
+            source.parent.mkdir(parents=True, exist_ok=True)
+            source.write_text(f"int main(void) {{ return {status}; }}\n")
+            os.utime(source, ns=(OLD + status, OLD + status))
+        source.with_name("ktap.sh").touch()
+        makefile = shutil.copy(ROOT / "selftests" / "Makefile", root / "selftests")
+        os.utime(makefile, ns=(OLD, OLD))
+        times = []
+        for _ in range(2):
+            build_programs(
+                *(root / "selftests", image, selftests.patches, log),
+                jobs=1,
+                targets=["faults"],
+            )
+            times.append(rogue.stat().st_mtime_ns)
+        assert subprocess.run([rogue], check=False).returncode == status
+        assert times[0] == times[1], "the second time, nothing is made"
