@@ -15,7 +15,9 @@ from vm.errors import HarnessError, reading
 from vm.results import TestResult
 
 # What libbpf says when it cannot load a program for a hook that is not there.
-_NO_HOOK = re.compile(r"libbpf: .*\bbpf_map_trace_(update|delete)_elem\b")
+_NO_HOOK = re.compile(
+    r"libbpf: .*\bbpf_map_trace_(update_elem|delete_elem|updated|deleted|evicted)\b"
+)
 
 
 @dataclass(frozen=True)
