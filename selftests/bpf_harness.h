@@ -30,6 +30,9 @@ struct map_kind {
 	FIXTURE_VARIANT_ADD(fixture, percpu_array)			\
 	{ .kind = { BPF_MAP_TYPE_PERCPU_ARRAY,				\
 		    .percpu = true, .array = true } };			\
+	HASH_KIND_VARIANTS(fixture)
+
+#define HASH_KIND_VARIANTS(fixture)					\
 	FIXTURE_VARIANT_ADD(fixture, hash)				\
 	{ .kind = { BPF_MAP_TYPE_HASH } };				\
 	FIXTURE_VARIANT_ADD(fixture, hash_no_prealloc)			\

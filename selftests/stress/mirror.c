@@ -27,7 +27,7 @@ FIXTURE_SETUP(mirror)
 	const struct map_kind *kind = &variant->kind;
 	struct mirror *skel = self->skel = mirror__open();
 
-	self->actors = actors_open(_metadata, kind);
+	self->actors = actors_open(_metadata, kind, false);
 	ASSERT_NE(NULL, skel);
 	ASSERT_EQ(0, bpf_map__reuse_fd(skel->maps.source, self->actors->target));
 	ASSERT_EQ(0, bpf_map__set_type(skel->maps.mirror, !kind->lru ? kind->type :
@@ -70,16 +70,11 @@ static void finish(struct __test_metadata *_metadata, struct mirror *skel)
 
 TEST_F_TIMEOUT(mirror, equal, SECONDS + load_seconds())
 {
-	struct timespec load = { load_seconds(), 1e9 * (load_seconds() -
-							(long)load_seconds()) };
 	struct mirror__bss *seen = self->skel->bss;
 	struct actors *s = self->actors;
 	__u64 skipped = 0, differences = 0;
 
-	ASSERT_EQ(0, actors_start(s)) TH_LOG("%s", s->failed);
-	nanosleep(&load, NULL);
-	ASSERT_TRUE(actors_stop(s)) TH_LOG("a timer goes on");
-	ASSERT_EQ(0, s->error) TH_LOG("%s: %s", s->failed, strerror(-s->error));
+	under_load(_metadata, s);
 	finish(_metadata, self->skel);
 
 	/* Only these must not be skipped: what they note is done by someone. */

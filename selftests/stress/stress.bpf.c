@@ -43,10 +43,12 @@ struct {
 } timers SEC(".maps");
 
 const volatile bool array;
+const volatile bool only_new;	/* update with BPF_NOEXIST alone: insert */
 struct stress_slot slots[STRESS_SLOTS];
 __u64 issued[HOOKS][PATHS];	/* by the test's threads, too */
 __u64 fired[HOOKS][PATHS];
 __u32 inner[STRESS_CPUS];	/* PATH_TIMER or PATH_PERF while their programs run */
+__u64 inserted;			/* by the test's threads, too; if only_new */
 __u64 perf_runs, vetoed, odd;
 __u32 stop, timers_started, timers_stopped;
 
@@ -102,7 +104,10 @@ static __always_inline void update(enum stress_path path, __u32 *key, __u64 flag
 	__u64 value = bpf_get_prandom_u32();
 
 	__sync_fetch_and_add(&issued[HOOK_UPDATE][path], 1);
-	bpf_map_update_elem(&target, key, &value, flags);
+	if (only_new)
+		flags = BPF_NOEXIST;
+	if (!bpf_map_update_elem(&target, key, &value, flags) && only_new)
+		__sync_fetch_and_add(&inserted, 1);
 }
 
 static __always_inline void delete(enum stress_path path, __u32 *key)

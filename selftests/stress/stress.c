@@ -29,7 +29,7 @@ MAP_KIND_VARIANTS(stress);
 
 FIXTURE_SETUP(stress)
 {
-	self->actors = actors_open(_metadata, &variant->kind);
+	self->actors = actors_open(_metadata, &variant->kind, false);
 	self->skel = self->actors->skel;
 }
 

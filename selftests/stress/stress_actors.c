@@ -125,7 +125,9 @@ int actors_start(struct actors *s)
 	for (int cpu = 0; cpu < s->cpus && !err; cpu++)
 		err = start_perf(s, cpu) ?: start_thread(s, ops_change, cpu) ?:
 		      start_thread(s, change_by_program, cpu);
-	return err ?: start_thread(s, ops_fill_small, s->cpus - 1);
+	if (err || s->only_new)
+		return err;
+	return start_thread(s, ops_fill_small, s->cpus - 1);
 }
 
 bool actors_stop(struct actors *s)

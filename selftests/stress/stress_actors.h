@@ -27,6 +27,7 @@ struct actors {
 	__u32 type, flags;		/* of the maps */
 	bool array;
 	bool cpu_flags;			/* BPF_F_CPU and BPF_F_ALL_CPUS are valid */
+	bool only_new;			/* only insert and delete, and only in `target` */
 	struct stress *skel;
 	int cpus;
 	int target, locked;		/* map fds; locked is -1 if not supported */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "bpf_harness.h"
 #include "stress_actors.h"
+#include "stress_seconds.h"
 
 /* The NMIs that all CPUs have had. */
 static inline unsigned long nmis(void)
@@ -33,6 +34,18 @@ static inline __u64 misses(struct bpf_program *prog)
 
 	bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len);
 	return info.recursion_misses;
+}
+
+/* Let the actors change the map for load_seconds(). */
+static inline void under_load(struct __test_metadata *_metadata, struct actors *s)
+{
+	double seconds = load_seconds();
+	struct timespec load = { seconds, 1e9 * (seconds - (long)seconds) };
+
+	ASSERT_EQ(0, actors_start(s)) TH_LOG("%s", s->failed);
+	nanosleep(&load, NULL);
+	ASSERT_TRUE(actors_stop(s)) TH_LOG("a timer goes on");
+	ASSERT_EQ(0, s->error) TH_LOG("%s: %s", s->failed, strerror(-s->error));
 }
 
 static inline void expect_all(struct __test_metadata *_metadata, struct stress *skel,

@@ -25,7 +25,7 @@ static inline bool takes_cpu_flags(int fd)
 }
 
 static inline struct actors *actors_open(struct __test_metadata *_metadata,
-					 const struct map_kind *kind)
+					 const struct map_kind *kind, bool only_new)
 {
 	bool lockable = !kind->percpu && !kind->lru;
 	struct actors *s = calloc(1, sizeof(*s));
@@ -37,6 +37,7 @@ static inline struct actors *actors_open(struct __test_metadata *_metadata,
 	s->type = kind->type;
 	s->flags = kind->flags;
 	s->array = kind->array;
+	s->only_new = only_new;
 	s->cpus = libbpf_num_possible_cpus();
 	ASSERT_GE(STRESS_CPUS, s->cpus);
 	s->skel = skel;
@@ -44,10 +45,11 @@ static inline struct actors *actors_open(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, shape(skel->maps.locked, kind));
 	bpf_map__set_autocreate(skel->maps.locked, lockable);
 	skel->rodata->array = kind->array;
+	skel->rodata->only_new = only_new;
 	ASSERT_EQ(0, stress__load(skel));
 	s->target = bpf_map__fd(skel->maps.target);
 	s->locked = lockable ? bpf_map__fd(skel->maps.locked) : -1;
-	s->cpu_flags = kind->percpu && takes_cpu_flags(s->target);
+	s->cpu_flags = kind->percpu && !only_new && takes_cpu_flags(s->target);
 	return s;
 }
 

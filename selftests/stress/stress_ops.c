@@ -36,7 +36,7 @@ static __u32 pick(struct actor *a, __u32 n)
 /* An array rejects BPF_NOEXIST without a report. */
 static __u64 pick_flags(struct actor *a)
 {
-	__u64 flags = pick(a, 3);
+	__u64 flags = a->all->only_new ? BPF_NOEXIST : pick(a, 3);
 
 	return flags == BPF_NOEXIST && a->all->array ? BPF_ANY : flags;
 }
@@ -84,14 +84,17 @@ static void single(struct actor *a)
 	struct values values = pick_values(a);
 	__u32 key = pick(a, STRESS_KEYS);
 	__u64 flags = pick_flags(a);
-	int fd = a->all->target;
+	int fd = a->all->target, err;
 
 	begin(a, PATH_SINGLE);
 	/* Next to BPF_F_ALL_CPUS, other flags are invalid. */
 	if (a->all->cpu_flags && pick(a, 2))
 		flags = pick(a, 2) ? BPF_F_ALL_CPUS :
 			flags | BPF_F_CPU | (__u64)a->cpu << 32;
-	count(a, HOOK_UPDATE, 1, bpf_map_update_elem(fd, &key, &values, flags), "update");
+	err = bpf_map_update_elem(fd, &key, &values, flags);
+	count(a, HOOK_UPDATE, 1, err, "update");
+	if (a->all->only_new)
+		__atomic_fetch_add(&a->all->skel->bss->inserted, !err, __ATOMIC_SEQ_CST);
 	if (a->all->array || pick(a, 2))
 		return;
 	key = pick(a, STRESS_KEYS);
@@ -104,7 +107,7 @@ static void with_lock(struct actor *a)
 	int fd = a->all->locked, err;
 	__u64 value = 0;
 
-	if (fd < 0)
+	if (fd < 0 || a->all->only_new)
 		return;
 	begin(a, PATH_LOCK);
 	err = bpf_map_update_elem(fd, &key, &value, BPF_F_LOCK | pick_flags(a));
@@ -137,7 +140,7 @@ static void batch(struct actor *a)
 	begin(a, PATH_BATCH);
 	for (int i = 0; i < BATCH; i++)
 		keys[i] = pick(a, STRESS_KEYS);
-	if (!a->all->array && pick(a, 2)) {
+	if (a->all->only_new || (!a->all->array && pick(a, 2))) {
 		err = bpf_map_delete_batch(a->all->target, keys, &done, &opts);
 		count(a, HOOK_DELETE, done + !!err, err, "delete batch");
 		return;
