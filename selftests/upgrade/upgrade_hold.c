@@ -8,6 +8,8 @@
 #include "upgrade_small.h"
 
 #define HELD_NS 20000000	/* what README.md promises */
+#define HOLDS 3
+#define GROWTH 5		/* far less than that of the map */
 
 static int reopen_to_freeze(FIXTURE_DATA(small) *self, __u32 entries)
 {
@@ -118,23 +120,38 @@ TEST_F_TIMEOUT(small, owners_are_freed, SECONDS)
 	EXPECT_FALSE(has_owners(self));
 }
 
-TEST_F_TIMEOUT(small, hold_does_not_grow, SECONDS)
+static void open_old(struct __test_metadata *_metadata, FIXTURE_DATA(small) *self,
+		     __u32 size)
 {
-	for (__u32 size = 10000; size <= 100000; size *= 10) {
-		close(self->old);
-		self->old = bpf_map_create(BPF_MAP_TYPE_HASH, "old_map", 4, 8, size, NULL);
-		ASSERT_LE(0, self->old);
-		for (__u32 key = 1; key < size; key += 10000)
-			ASSERT_EQ(0, fill(self->old, key, 10000));
-		self->opts.old_map_fd = self->old;
-		ASSERT_EQ(0, reopen_to_freeze(self, size));
+	close(self->old);
+	self->old = bpf_map_create(BPF_MAP_TYPE_HASH, "old_map", 4, 8, size, NULL);
+	ASSERT_LE(0, self->old);
+	for (__u32 key = 1; key < size; key += 10000)
+		ASSERT_EQ(0, fill(self->old, key, 10000));
+	self->opts.old_map_fd = self->old;
+	ASSERT_EQ(0, reopen_to_freeze(self, size));
+}
+
+/* The least of a few: on a busy machine, any hold may be interrupted. */
+TEST_F_TIMEOUT(small, hold_does_not_grow, 2 * SECONDS)
+{
+	static const __u32 sizes[] = { 10000, 100000 };
+	__u64 least[ARRAY_SIZE(sizes)] = { -1ULL, -1ULL };
+
+	for (int i = 0; i < ARRAY_SIZE(sizes) * HOLDS; i++) {
+		__u32 size = sizes[i / HOLDS];
+
+		open_old(_metadata, self, size);
 		EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
 		EXPECT_EQ(size, self->report.keys);
-		EXPECT_GT(HELD_NS, self->report.hold_ns);
+		if (self->report.hold_ns < least[i / HOLDS])
+			least[i / HOLDS] = self->report.hold_ns;
 		printf("# %u keys: watch %llu ms, window %llu ms, writers held for %llu us\n",
 		       size, self->report.watch_ns / 1000000,
 		       self->report.window_ns / 1000000, self->report.hold_ns / 1000);
 	}
+	EXPECT_GT(HELD_NS, least[1]);
+	EXPECT_GT(GROWTH * least[0], least[1]);
 }
 
 TEST_HARNESS_MAIN
