@@ -115,11 +115,13 @@ class Runs:
 
 def _status_of(command: list[str]) -> int:
     """Run a command to its end, Ctrl-C or not; 128+n after signal n."""
-    with subprocess.Popen(tied(command)) as child:
+    # In a group of its own, it gets no Ctrl-C but what is passed on.
+    with subprocess.Popen(tied(command), process_group=0) as child:
         try:
             status = child.wait()
         except KeyboardInterrupt:
-            child.wait()  # it has got the signal, too, and ends its guests
+            child.terminate()
+            child.wait()  # it ends its guests
             raise
     return status if status >= 0 else 128 - status
 

@@ -46,6 +46,17 @@ def test_nothing_survives_a_killed_harness(
         time.sleep(0.05)
 
 
+def test_each_patch_is_terminated(project: Project) -> None:
+    """The signal is passed on to the run that it waits for."""
+    project.tests("f.hash.waits")
+    project.set("")
+    process = project.start("--each-patch")
+    project.wait_for("one f.hash.waits")
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 2 and "no tests ran" in output
+
+
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP])
 def test_harness_that_is_terminated_cleans_up(
     project: Project, sig: signal.Signals
