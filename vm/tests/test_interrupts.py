@@ -53,7 +53,7 @@ def test_each_patch_is_terminated(project: Project) -> None:
     process = project.start("--each-patch")
     project.wait_for("one f.hash.waits")
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=90)
     assert process.returncode == 2 and "no tests ran" in output
 
 
