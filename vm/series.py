@@ -155,6 +155,12 @@ def _there(
             there.insert(0, patch)
         elif there and own is None:
             own = _conflict(patch, folder, tree, failed, own=True)
+    # What only takes back a part of those before it looks like this without them.
+    for number, patch in enumerate(patches):
+        before = [other for other in patches[:number] if other not in there]
+        if patch in there and any(files_of(patch) & files_of(b) for b in before):
+            there.remove(patch)
+            _git_apply(patch, folder, log)
     return there, own
 
 

@@ -117,6 +117,19 @@ def test_patches_that_are_there(
     assert said.lines == [line] * bool(there)
 
 
+def test_patch_that_takes_back_another(patches: Series, said: Said) -> None:
+    """Without the other, the tree looks as if this one had been applied."""
+    ten, both = edited(10, "first"), edited(25, "more", edited(10, "first"))
+    hunk = diff("a.c", ten, both).split("\n", 3)[3]
+    patches.patch(0, diff("a.c", LINES, ten) + hunk)
+    patches.patch(2, diff("a.c", both, edited(25, "more")))
+    done = patches.apply()
+    assert (done.there, said.lines) == ((), [])
+    for folder, lines in ("with", edited(25, "more")), ("without", LINES):
+        text = (done.folder.with_name(folder) / "a.c").read_text()
+        assert text.splitlines() == lines
+
+
 def test_lines_that_have_moved(patches: Series) -> None:
     patches.has(1)
     lines = (patches.tree / "a.c").read_text().splitlines()
