@@ -15,12 +15,15 @@ struct {
 } traced SEC(".maps"), other SEC(".maps");
 
 __u64 own_update_runs, own_delete_runs, there_runs, back_runs, seen_other;
+long nested_error;
 
 static __always_inline void put(void *map, __u32 key)
 {
 	__u64 value = key;
+	long err = bpf_map_update_elem(map, &key, &value, BPF_ANY);
 
-	bpf_map_update_elem(map, &key, &value, BPF_ANY);
+	if (err)
+		nested_error = err;
 }
 
 SEC("fentry/bpf_map_trace_update_elem")
@@ -37,11 +40,14 @@ SEC("fentry/bpf_map_trace_delete_elem")
 int BPF_PROG(own_delete, struct bpf_map *map)
 {
 	__u32 key = 3;
+	long err;
 
 	if (map != (struct bpf_map *)&traced)
 		return 0;
 	own_delete_runs++;
-	bpf_map_delete_elem(&traced, &key);
+	err = bpf_map_delete_elem(&traced, &key);
+	if (err)
+		nested_error = err;
 	return 0;
 }
 

@@ -59,6 +59,12 @@ TEST_F(recursion, update_own_map)
 	EXPECT_TRUE(holds_number(self->fd, 3, 3)) TH_LOG("the nested update is lost");
 	EXPECT_EQ(1, skel->bss->own_update_runs);
 	EXPECT_EQ(1, misses(skel->progs.own_update));
+
+	/* The same key: its lock is not held yet. */
+	EXPECT_EQ(0, put_number(self->fd, 3, 4));
+	EXPECT_TRUE(holds_number(self->fd, 3, 4));
+	EXPECT_EQ(2, skel->bss->own_update_runs);
+	EXPECT_EQ(0, skel->bss->nested_error);
 }
 
 TEST_F(recursion, delete_own_map)
@@ -79,6 +85,12 @@ TEST_F(recursion, delete_own_map)
 	EXPECT_FALSE(holds_number(self->fd, 3, 3)) TH_LOG("the nested deletion is lost");
 	EXPECT_EQ(1, skel->bss->own_delete_runs);
 	EXPECT_EQ(1, misses(skel->progs.own_delete));
+
+	key = 3;
+	ASSERT_EQ(0, put_number(self->fd, 3, 3));
+	EXPECT_EQ(-ENOENT, bpf_map_delete_elem(self->fd, &key));
+	EXPECT_EQ(2, skel->bss->own_delete_runs);
+	EXPECT_EQ(0, skel->bss->nested_error);
 }
 
 /* Only the program that is already running is skipped in the nested call. */
