@@ -175,22 +175,6 @@ def _forget_another_harness(project: Path) -> None:
             del sys.modules[name]
 
 
-def _plugins() -> list[str]:
-    """The modules of pytest that it only loads when it runs."""
-    from _pytest.config import default_plugins
-
-    return [f"_pytest.{name}" for name in default_plugins]
-
-
-def _spare_pytest() -> None:
-    """Do what each run of pytest would do anew, or not at all."""
-    from _pytest import fixtures, junitxml
-
-    junitxml.bin_xml_escape("")  # re keeps the pattern
-    # A warning about decorated fixtures: to look for them takes a tenth of a run.
-    fixtures.FixtureManager._check_for_wrapped_fixture = lambda *_: None  # type: ignore[method-assign]
-
-
 def _fork(fds: list[int]) -> int:
     """Fork; in the child, `fds` are stdin, stdout and stderr, and all it has."""
     if pid := os.fork():
@@ -246,13 +230,26 @@ def serve(channel: socket.socket) -> bytes | None:
         running[os.pidfd_open(pid)] = pid, status
 
 
+def _end(status: int) -> None:
+    """End as Python does, but let the kernel free the memory.
+
+    To free object after object would first copy what is shared with the server.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status & 0xFF)
+
+
 def main(channel: socket.socket) -> None:
     """Serve; in a child, run the program, as if it had been started by itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     late = ("jinja2", "pdb", "readline", "rich._emoji_codes", "unittest")
-    for name in (*late, *_plugins()):
+    for name in late:
         importlib.import_module(name)
-    _spare_pytest()
+    quick_pytest = str(Path(__file__).with_name("quick_pytest.py"))
+    runpy.run_path(quick_pytest)["prepare"]()
     gc.freeze()
     data = serve(channel)
     if data is None:
@@ -269,7 +266,12 @@ def main(channel: socket.socket) -> None:
     else:
         _forget_another_harness(Path(argv[0]).parent.parent)
         sys.argv[:] = argv
-        runpy.run_path(argv[0], run_name="__main__")
+        try:
+            runpy.run_path(argv[0], run_name="__main__")
+        except SystemExit as end:
+            if not isinstance(end.code, int):
+                raise
+            _end(end.code)
 
 
 if __name__ == "__main__":
