@@ -29,7 +29,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _NUMBER = struct.Struct("i")
 
@@ -158,8 +158,14 @@ def _import_harness(project: Path) -> None:
     splats.table.cache_clear()
     splats._headline.cache_clear()
     sys.path.pop(0)
+    _beside("quick_vng")["prepare"](project / "vm" / "vng.py")
     files = [Path(str(sys.modules[name].__file__)) for name in _ours()]
     _harness.update((file, _stamp(file)) for file in files)
+
+
+def _beside(name: str) -> dict[str, Any]:
+    """What another file here defines; its package may be of no project."""
+    return runpy.run_path(str(Path(__file__).with_name(f"{name}.py")))
 
 
 def _ours() -> list[str]:
@@ -248,8 +254,7 @@ def main(channel: socket.socket) -> None:
     late = ("jinja2", "pdb", "readline", "rich._emoji_codes", "unittest")
     for name in late:
         importlib.import_module(name)
-    quick_pytest = str(Path(__file__).with_name("quick_pytest.py"))
-    runpy.run_path(quick_pytest)["prepare"]()
+    _beside("quick_pytest")["prepare"]()
     gc.freeze()
     data = serve(channel)
     if data is None:

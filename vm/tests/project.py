@@ -99,7 +99,8 @@ class Project:
         program: Sequence[str] = (),
     ) -> subprocess.Popen[str] | Forked:
         """Start run_tests.py's second half, or another `program`."""
-        (self.path / "asked").write_text("")
+        for told in ("asked", "vngs"):
+            (self.path / told).write_text("")
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
         path = f"{self.path / 'bin'}:{os.environ['PATH']}"
         quick = {} if self.plugins else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

@@ -135,6 +135,64 @@ def test_program_by_another_name(project: Project) -> None:
         process.stdout.close()
 
 
+ON_A_TERMINAL = """
+import ctypes, os, signal, sys, termios, threading
+tied = ctypes.c_int()
+ctypes.CDLL(None).prctl(2, ctypes.byref(tied))  # PR_GET_PDEATHSIG
+print(tied.value, sys.argv, os.getcwd(), sorted(os.environ.items()))
+print(sorted(os.listdir("/proc/self/fd")), threading.active_count())
+print(os.getsid(0) == os.getpgrp() == os.getpid() == os.tcgetpgrp(0), os.isatty(2))
+print([signal.getsignal(n) for n in signal.valid_signals()])
+print(signal.pthread_sigmask(signal.SIG_BLOCK, []), __name__, __file__)
+for stream in (sys.stdin, sys.stdout, sys.stderr):
+    print(stream.encoding, stream.errors, stream.isatty(), stream.line_buffering)
+print(sys.stdin.readline(), file=sys.stderr)
+"""
+
+SPAWN = """
+import os, signal, sys
+import pexpect
+open(os.devnull)  # to be closed
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.default_int_handler)
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+env = {"LC_ALL": "C.UTF-8", "PATH": os.defpath}
+words = [*sys.argv[1:], sys.executable, os.path.abspath("program.py"), "a b"]
+child = pexpect.spawn(words[0], words[1:], env=env, encoding="utf-8", echo=False)
+child.sendline("typed")
+print(child.read().replace("\\r", ""))
+child.close()
+print(child.exitstatus, child.signalstatus)
+"""
+
+
+@pytest.mark.parametrize(
+    ("tie", "end"),
+    [
+        ("", "[][0]"),
+        ("/usr/bin/setpriv --pdeathsig TERM --", ""),
+        ("/usr/bin/setpriv --pdeathsig TERM --", "os.kill(os.getpid(), 9)"),
+    ],
+)
+def test_program_on_a_terminal(
+    project: Project, tmp_path: Path, tie: str, end: str
+) -> None:
+    """pexpect's children do not start another Python, but a program cannot tell."""
+    project.run("--version")  # from now on that is so
+    (tmp_path / "program.py").write_text(ON_A_TERMINAL + end)
+    output, _ = forked(tmp_path / "spawn.py", SPAWN, *tie.split()).communicate()
+    started = subprocess.run(
+        [sys.executable, "-I", str(tmp_path / "spawn.py"), *tie.split()],
+        cwd=tmp_path,
+        env={"A": "b", "LC_ALL": "C.UTF-8"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert output == started.stdout
+    assert output.startswith(f"{15 if tie else 0} [") and "/program.py\n" in output
+
+
 # The project that tests share
 
 

@@ -144,6 +144,8 @@ def end(*_: object) -> None:
 
 def main() -> None:
     note(f"vng {WORDS}")
+    with open(f"{PROJECT}/vngs", "a") as vngs:
+        vngs.write(f"{os.getpid()}\n")
     if "-pidfile " in WORDS:
         with open(following("-pidfile ", " "), "w") as file:
             file.write(str(os.getpid()))
@@ -179,7 +181,7 @@ def main() -> None:
             time.sleep(0.05)
             say("booting")
     # More than a terminal holds: the guest would stop if nobody read it.
-    say("\n".join(["console noise"] * 1000))
+    say(*[" ".join(["console noise"] * 50)] * 20)
     channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     channel.connect("\0" + following("id=agent,path=", ",abstract=on"))
     port = agent_words()[1]
