@@ -1,4 +1,7 @@
-"""Tests of vm/chart.py: charts are complete, and the same each time."""
+"""Tests of all that is drawn: it is complete, and the same each time.
+
+They are together because matplotlib takes a second to import.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,18 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
 
+from vm import timeline
+
 PANELS = {
     "left": {"first": {"hash": 3.0, "array": 1.0}, "second": {"hash": -2.0}},
     "right": {"first": {"hash": 4.0}},
 }
+OUTPUT = """\
+# sample 0 0 0 0 1
+# sample 20 100 7 3 1
+# switch 25
+# sample 40 400 2 9 2
+"""
 ROOT = Path(__file__).resolve().parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 DRAW = """
@@ -81,3 +92,20 @@ def test_same_data_same_bytes_without_a_display(tmp_path: Path) -> None:
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     assert files[0].read_bytes() == files[1].read_bytes()
     assert b"<dc:date>" not in files[0].read_bytes()
+
+
+def test_timeline(tmp_path: Path) -> None:
+    course = timeline.read(OUTPUT)
+    assert course is not None
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        timeline.draw(course, tmp_path / folder, "upgrade.hash")
+    svg = (tmp_path / "a" / "upgrade.hash.svg").read_text()
+    for text in (
+        *("upgrade.hash", "operations per second", "keys dirty", "keys copied"),
+        *("switch", "milliseconds"),
+    ):
+        assert text in svg
+    assert svg == (tmp_path / "b" / "upgrade.hash.svg").read_text()
+    png = (tmp_path / "a" / "upgrade.hash.png").read_bytes()
+    assert png.startswith(b"\x89PNG")

@@ -148,7 +148,21 @@ def test_time_of_a_test_is_the_guests(project: Project) -> None:
     assert 0 < float(case.get("time", "")) < 3, "booting takes 3 s"
 
 
+FIGURE = """
+class Figure:
+    def __init__(self, **_): pass
+    def __getattr__(self, _): return lambda *_, **__: self
+    def __getitem__(self, _): return self
+    def savefig(self, path, **_): path.touch()
+"""
+
+
 def test_timeline_of_an_upgrade(project: Project) -> None:
+    """What is drawn is another test's subject: matplotlib takes a second to import."""
+    (project.path / "matplotlib").mkdir()
+    package = project.path / "matplotlib" / "__init__.py"
+    package.write_text("from contextlib import nullcontext as rc_context\n")
+    package.with_name("figure.py").write_text(FIGURE)
     text = "".join(f"# sample {ms} {ms * 5} 1 2 1\n" for ms in (0, 20, 40))
     file = project.path / "data" / "ktap_passes.txt"
     file.write_text(file.read_text() + text)

@@ -1,8 +1,6 @@
-"""Tests of vm/timeline.py."""
+"""Tests of vm/timeline.py; test_chart.py has that of what it draws."""
 
-from pathlib import Path
-
-from vm.timeline import Sample, draw, read
+from vm.timeline import Sample, read
 
 OUTPUT = """\
 TAP version 13
@@ -41,20 +39,3 @@ def test_rates_leave_out_samples_of_the_same_time() -> None:
 def test_most_tests_have_no_timeline() -> None:
     assert read("ok 1 update.hash.any\n") is None
     assert read("# sample 0 0 0 0 1\n") is None
-
-
-def test_draw(tmp_path: Path) -> None:
-    timeline = read(OUTPUT)
-    assert timeline is not None
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        draw(timeline, tmp_path / folder, "upgrade.hash")
-    svg = (tmp_path / "a" / "upgrade.hash.svg").read_text()
-    for text in (
-        *("upgrade.hash", "operations per second", "keys dirty", "keys copied"),
-        *("switch", "milliseconds"),
-    ):
-        assert text in svg
-    assert svg == (tmp_path / "b" / "upgrade.hash.svg").read_text()
-    png = (tmp_path / "a" / "upgrade.hash.png").read_bytes()
-    assert png.startswith(b"\x89PNG")
