@@ -32,6 +32,18 @@ from pathlib import Path
 from typing import IO, Any
 
 _NUMBER = struct.Struct("i")
+# What runs import after their start, or in their workers.
+_LATE = (
+    *("encodings.unicode_escape", "faulthandler", "getpass", "jinja2", "pdb"),
+    *(
+        "readline",
+        "rich._emoji_codes",
+        "unittest",
+        "xdist.dsession",
+        "xdist.looponfail",
+    ),
+    *("xdist.plugin", "xdist.remote", "xdist.workermanage"),
+)
 
 
 class Forked:
@@ -153,13 +165,11 @@ def _import_harness(project: Path) -> None:
     sys.path.insert(0, str(project))
     importlib.import_module("vm.plugin")
     del sys.modules["vm.plugin"], sys.modules["vm"].plugin
-    splats = sys.modules["vm.splats"]
-    splats.Scan()  # re keeps the patterns that it has compiled
-    splats.table.cache_clear()
-    splats._headline.cache_clear()
+    sys.modules["vm.splats"].Scan()  # reads its table
     sys.path.pop(0)
     _beside("quick_vng")["prepare"](project / "vm" / "vng.py")
     files = [Path(str(sys.modules[name].__file__)) for name in _ours()]
+    files.append(project / "vm" / "splats.toml")
     _harness.update((file, _stamp(file)) for file in files)
 
 
@@ -251,8 +261,7 @@ def _end(status: int) -> None:
 def main(channel: socket.socket) -> None:
     """Serve; in a child, run the program, as if it had been started by itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    late = ("jinja2", "pdb", "readline", "rich._emoji_codes", "unittest")
-    for name in late:
+    for name in _LATE:
         importlib.import_module(name)
     _beside("quick_pytest")["prepare"]()
     gc.freeze()
@@ -264,19 +273,20 @@ def main(channel: socket.socket) -> None:
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    if argv[0] == "-c":
-        _forget_another_harness(Path(cwd))
-        sys.argv[:] = ["-c"]
-        exec(argv[1], {"__name__": "__main__"})
-    else:
-        _forget_another_harness(Path(argv[0]).parent.parent)
-        sys.argv[:] = argv
-        try:
+    try:
+        if argv[0] == "-c":
+            _forget_another_harness(Path(cwd))
+            sys.argv[:] = ["-c"]
+            exec(argv[1], {"__name__": "__main__"})
+        else:
+            _forget_another_harness(Path(argv[0]).parent.parent)
+            sys.argv[:] = argv
             runpy.run_path(argv[0], run_name="__main__")
-        except SystemExit as end:
-            if not isinstance(end.code, int):
-                raise
-            _end(end.code)
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        _end(end.code)
+    _end(0)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ with tests, it does as in a process of its own.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import importlib.metadata
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from _pytest import config, fixtures, junitxml
 def prepare() -> None:
     """Do it, for the runs to come."""
     plugins = [importlib.import_module(f"_pytest.{n}") for n in config.default_plugins]
+    # Otherwise pytest warns that it cannot rewrite what is imported.
+    importlib.import_module("xdist").__doc__ = "PYTEST_DONT_REWRITE"
     junitxml.bin_xml_escape("")  # re keeps the pattern
     _find_fixtures(plugins)
     _read_entry_points()
@@ -62,6 +65,9 @@ def _read_entry_points() -> None:
 def _register_plugins() -> None:
     """Make the configuration for a run, with pytest's own plugins and options."""
     made = config.get_config()
+    for name in ("norecursedirs", "python_files"):
+        for pattern in made._parser._inidict[name][2]:
+            fnmatch.fnmatch("", pattern)  # keeps it compiled
 
     def get_config(
         args: Sequence[str], plugins: None = None, *, prog: str
