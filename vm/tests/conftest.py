@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -16,6 +16,7 @@ from vm import machine
 from vm.guest import Guest
 from vm.machine import Machine
 from vm.terminal import Log
+from vm.tests import quick_vng
 from vm.tests.copying import Copying
 from vm.tests.kernel import Kernel
 from vm.tests.project import Project
@@ -69,6 +70,7 @@ def make(
 ) -> Callable[..., Guest]:
     """Makes a guest that behaves in the given way, given up `soon` if it hangs."""
     monkeypatch.setattr(machine, "VNG", project.path / "vm" / "vng.py")
+    monkeypatch.setattr(os, "execvpe", quick_vng.execvpe)
     monkeypatch.setattr("vm.process._TERM_GRACE", 0.4)
 
     def call(
@@ -112,16 +114,6 @@ def tree(request: pytest.FixtureRequest, copying: Copying) -> Copying:
 
 
 Make = Callable[..., Guest]
-
-
-def with_marker(marker: str) -> list[int]:
-    """The living processes that have the marker in their command line."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if marker.encode() in file.read_bytes().replace(b"\0", b" "):
-                found.append(int(file.parent.name))
-    return found
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> None:

@@ -19,6 +19,7 @@ from typing import IO
 
 from vm.archives import Record, keep
 from vm.cache import sha256_file
+from vm.process import session_members
 from vm.tests.forks import Forked
 from vm.tools import HARNESS, KERNEL, WELCOME
 
@@ -156,6 +157,16 @@ class Project:
     def vng(self) -> list[str]:
         """The command lines of the guests."""
         return [line for line in self.asked if line.startswith("vng ")]
+
+    @property
+    def sessions(self) -> list[int]:
+        """Those of the guests of the last run, which their vngs lead."""
+        return [int(pid) for pid in (self.path / "vngs").read_text().split()]
+
+    @property
+    def guests(self) -> list[int]:
+        """The living processes of these guests."""
+        return [pid for leader in self.sessions for pid in session_members(leader)]
 
     @property
     def ran(self) -> list[str]:

@@ -29,7 +29,7 @@ _really_exec = os.execvpe
 def prepare(program: Path) -> None:
     """Compile this program, and start it and others like it without another Python."""
     _code(str(program))
-    os.execvpe = _execvpe  # type: ignore[assignment]
+    os.execvpe = execvpe  # type: ignore[assignment]
 
 
 def _code(program: str) -> CodeType:
@@ -40,9 +40,7 @@ def _code(program: str) -> CodeType:
     return _compiled[key]
 
 
-def _execvpe(
-    file: str, args: Sequence[str | bytes], env: Mapping[str, str]
-) -> NoReturn:
+def execvpe(file: str, args: Sequence[str | bytes], env: Mapping[str, str]) -> NoReturn:
     """Stands in for os.execvpe()."""
     words = [os.fsdecode(word) for word in args]
     tied = [*words[: len(_TIE)]] == _TIE

@@ -23,6 +23,7 @@ class Template:
         ended = made.run()
         assert ended.status == 0, ended.output
         shutil.rmtree(made.cache / "runs")
+        (path / "vngs").write_text("")
         self._original = made.move(path.with_name("template")).path
         self._wanted = _stamps(self._original)
         self._stamps: dict[str, _Stamp] = {}

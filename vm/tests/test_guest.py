@@ -21,7 +21,7 @@ from vm.guest import AGENT, OUTPUT_LIMIT, Guest
 from vm.machine import Accel, Machine
 from vm.ports import PORT
 from vm.terminal import Log
-from vm.tests.conftest import Make, with_marker
+from vm.tests.conftest import Make
 from vm.tests.project import Project
 
 IMAGE = Path("/boot/bzImage")
@@ -44,9 +44,9 @@ def test_runs_commands(make: Make, project: Project) -> None:
         # The next one, and what looks like an answer.
         text = "done 2 0 0 0 0 0 0\n"
         assert guest.run(["printf", text], timeout=60).output == text
-        assert with_marker(guest._channel.name)
+        assert project.guests
     assert guest.splats == []
-    assert not with_marker(guest._channel.name)
+    assert not project.guests
     log = guest.console.log.read_bytes()
     assert log.count(b"console noise") == 1000 and b"\r" not in log
     assert log.startswith(f"$ {shlex.join(guest.command)}\n".encode())
@@ -98,13 +98,13 @@ def test_reopened_stderr(make: Make) -> None:
         assert guest.run(["sh", "-c", script], timeout=60).output == "one\ntwo\nthree\n"
 
 
-def test_nothing_of_a_command_is_left(make: Make) -> None:
+def test_nothing_of_a_command_is_left(make: Make, project: Project) -> None:
     with make() as guest:
         daemon = "setsid sh -c 'sleep 600 & echo $!' & wait; echo $!"
         pids = guest.run(["sh", "-c", daemon], timeout=60).output.split()
         assert len(pids) == 2
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
-        assert with_marker(guest._channel.name)
+        assert project.guests
 
 
 def test_bytes_that_are_no_text(make: Make) -> None:
@@ -195,8 +195,7 @@ def test_shares_are_in_the_command(log: Log, monkeypatch: pytest.MonkeyPatch) ->
 def test_environment_of_vng(make: Make, log: Log) -> None:
     """virtme-run is found, and leaves its files where they are removed."""
     with make() as guest:
-        pid = guest.console._child.pid  # type: ignore[union-attr]
-        text = Path(f"/proc/{pid}/environ").read_text()
+        text = guest.run(["env", "-0"], timeout=60).output  # the fake's: same machine
     found = dict(line.partition("=")[::2] for line in text.split("\0"))
     assert found["TMPDIR"] == str(log.path.parent)
     assert found["PATH"].split(":")[0] == str(Path(sys.executable).parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from vm.errors import UsageError
 from vm.kvm import choose_accel
 from vm.machine import Accel
 from vm.terminal import Log
+from vm.tests import quick_vng
 from vm.tests.project import Project
 from vm.tests.said import Said
 
@@ -27,6 +29,7 @@ def choose(
 ) -> Choose:
     """Chooses, with a device that opens and a guest that behaves in the given way."""
     monkeypatch.setattr(machine, "VNG", project.path / "vm" / "vng.py")
+    monkeypatch.setattr(os, "execvpe", quick_vng.execvpe)
     monkeypatch.setattr(kvm, "KVM", tmp_path / "kvm")
     monkeypatch.setattr(guest, "_TRACE_GRACE", 0.2)
     (tmp_path / "kvm").touch()

@@ -14,22 +14,24 @@ import pytest
 from vm.errors import GuestError
 from vm.process import session_members
 from vm.terminal import Log
-from vm.tests.conftest import Make, wait_for, with_marker
+from vm.tests.conftest import Make, wait_for
 from vm.tests.project import Project
 
 
-def test_interrupted_boot(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_boot(
+    make: Make, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ctrl-C while the harness waits for the guest, in a process that lives on."""
     guest = make("hangs at boot")
 
     def interrupt(*_: object) -> bool:
-        wait_for(lambda: bool(with_marker(guest._channel.name)), 60)
+        wait_for(lambda: bool(project.guests), 60)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(guest, "_wait", interrupt)
     with pytest.raises(KeyboardInterrupt), guest:
         pass
-    assert not with_marker(guest._channel.name)
+    assert not project.guests
 
 
 @pytest.mark.parametrize("how", ["stays", "has children", "ignores SIGTERM"])
@@ -64,7 +66,6 @@ def test_nothing_is_left(make: Make, log: Log, how: str, interrupted: bool) -> N
 def test_harness_ends(project: Project, sig: signal.Signals, how: str) -> None:
     """A harness that is killed or interrupted leaves no guest behind."""
     project.set(how)
-    image = f"/marker-{os.getpid()}-{sig}-{how.replace(' ', '-')}"
     program = f"""
 import io, signal, sys
 sys.path.insert(0, {str(project.path)!r})
@@ -77,7 +78,7 @@ from vm.terminal import Log, Terminal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 terminal = Terminal(Console(file=io.StringIO()))
 log = Log(Path({str(project.path)!r}) / "console", terminal)
-with Guest(Machine(), Path({image!r}), log) as guest:
+with Guest(Machine(), Path('/boot/bzImage'), log) as guest:
     guest.run(["sleep", "600"], timeout=120)
 """
     harness = subprocess.Popen(
@@ -85,8 +86,8 @@ with Guest(Machine(), Path({image!r}), log) as guest:
     )
     leader = 0
     try:
-        wait_for(lambda: bool(with_marker(f"--run {image}")), 60)
-        leader = os.getsid(with_marker(f"--run {image}")[0])
+        wait_for(lambda: bool(project.guests), 60)
+        (leader,) = project.sessions
         time.sleep(0.2)
         harness.send_signal(sig)
         harness.wait(60)

@@ -8,7 +8,8 @@ import pytest
 
 from vm import guest as module
 from vm.errors import GuestError
-from vm.tests.conftest import Make, with_marker
+from vm.tests.conftest import Make
+from vm.tests.project import Project
 
 
 @pytest.mark.parametrize(
@@ -20,12 +21,12 @@ from vm.tests.conftest import Make, with_marker
         ("vanishes at boot", "vanished: QEMU ended during boot"),
     ],
 )
-def test_lost_at_boot(make: Make, how: str, expected: str) -> None:
+def test_lost_at_boot(make: Make, project: Project, how: str, expected: str) -> None:
     guest, begin = make(how, deadline=0.7), time.monotonic()
     with pytest.raises(GuestError, match=expected) as error, guest:
         pass
     assert time.monotonic() - begin < module.BOOT_DEADLINE / 2
-    assert not with_marker(guest._channel.name)
+    assert not project.guests
     assert error.value.command == guest.command
     assert "Linux version" in error.value.detail
     assert str(guest.console.log) in error.value.hint
@@ -43,31 +44,33 @@ TRACE = "echo 'Kernel panic - not syncing: Fatal exception' >$CONSOLE; kill -9 $
         ("kill -STOP $VNG; sleep 5", "hang: the guest does not respond during `sh "),
     ],
 )
-def test_lost_in_a_command(make: Make, script: str, expected: str) -> None:
+def test_lost_in_a_command(
+    make: Make, project: Project, script: str, expected: str
+) -> None:
     with pytest.raises(GuestError, match=expected) as error, make(soon=True) as guest:
         guest.run(["sh", "-c", script], timeout=0.5)
-    assert not with_marker(guest._channel.name)
+    assert not project.guests
     if TRACE in script:
         assert "not syncing: Fatal exception" in error.value.detail
     with pytest.raises(GuestError, match="gone before"):
         guest.run(["echo"], timeout=1)
 
 
-def test_corrupt_answer(make: Make) -> None:
+def test_corrupt_answer(make: Make, project: Project) -> None:
     with (
         pytest.raises(GuestError, match=r"the agent answered .*'all'.* during `true`"),
         make("garbage") as guest,
     ):
         guest.run(["true"], timeout=60)
-    assert not with_marker(guest._channel.name)
+    assert not project.guests
 
 
-def test_console_that_does_not_show_the_end(make: Make) -> None:
+def test_console_that_does_not_show_the_end(make: Make, project: Project) -> None:
     """Without the marks nobody knows if the kernel complained."""
     guest = make("no markers", soon=True)
     with pytest.raises(GuestError, match=r"the console did not show .* during boot"):
         guest.__enter__()
-    assert not with_marker(guest._channel.name)
+    assert not project.guests
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,9 @@ def test_console_that_does_not_show_the_end(make: Make) -> None:
         ("stays", "hang: the guest does not respond at power-off"),
     ],
 )
-def test_lost_at_power_off(make: Make, how: str, expected: str) -> None:
+def test_lost_at_power_off(
+    make: Make, project: Project, how: str, expected: str
+) -> None:
     with pytest.raises(GuestError, match=expected), make(how, soon=True) as guest:
         guest.run(["true"], timeout=60)
-    assert not with_marker(guest._channel.name)
+    assert not project.guests
