@@ -156,6 +156,8 @@ open(os.devnull)  # to be closed
 for number in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.default_int_handler)
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+if not sys.argv[1:]:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 env = {"LC_ALL": "C.UTF-8", "PATH": os.defpath}
 words = [*sys.argv[1:], sys.executable, os.path.abspath("program.py"), "a b"]
 child = pexpect.spawn(words[0], words[1:], env=env, encoding="utf-8", echo=False)
