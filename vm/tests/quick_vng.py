@@ -56,7 +56,9 @@ def execvpe(file: str, args: Sequence[str | bytes], env: Mapping[str, str]) -> N
         while trace and trace.tb_frame.f_code.co_filename == __file__:
             trace = trace.tb_next
         traceback.print_exception(error.with_traceback(trace))
-    os._exit(1)
+    finally:
+        # Whatever happens: this is a copy of the process that wanted a child.
+        os._exit(1)
 
 
 def _become(argv: list[str], env: Mapping[str, str]) -> NoReturn:

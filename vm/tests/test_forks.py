@@ -150,8 +150,9 @@ print(sys.stdin.readline(), file=sys.stderr)
 """
 
 SPAWN = """
-import os, signal, sys
+import atexit, os, signal, sys
 import pexpect
+atexit.register(lambda: open("ended", "a").write("once "))
 open(os.devnull)  # to be closed
 for number in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.default_int_handler)
@@ -164,7 +165,7 @@ child = pexpect.spawn(words[0], words[1:], env=env, encoding="utf-8", echo=False
 child.sendline("typed")
 print(child.read().replace("\\r", ""))
 child.close()
-print(child.exitstatus, child.signalstatus)
+print(bool(child.exitstatus), child.signalstatus)
 """
 
 
@@ -172,6 +173,7 @@ print(child.exitstatus, child.signalstatus)
     ("tie", "end"),
     [
         ("", "[][0]"),
+        ("", "os.close(2); [][0]"),  # as if the terminal were gone
         ("/usr/bin/setpriv --pdeathsig TERM --", ""),
         ("/usr/bin/setpriv --pdeathsig TERM --", "os.kill(os.getpid(), 9)"),
     ],
@@ -192,6 +194,7 @@ def test_program_on_a_terminal(
         check=False,
     )
     assert output == started.stdout
+    assert (tmp_path / "ended").read_text() == "once once "
     assert output.startswith(f"{15 if tie else 0} [") and "/program.py\n" in output
 
 
