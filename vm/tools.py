@@ -15,9 +15,11 @@ from typing import NamedTuple
 
 from vm.errors import UsageError
 
+_LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")
+
 
 class Tool(NamedTuple):
-    """A program found on PATH or, where it has a slash, a header below /usr/include.
+    """A program found on PATH, a header below /usr/include (/x.h) or a libx.a.
 
     `package` is Debian's.
     """
@@ -56,6 +58,11 @@ KERNEL = (
     Tool("/stdio.h", "libc6-dev"),
     Tool("/zlib.h", "zlib1g-dev"),
     Tool("/zstd.h", "libzstd-dev"),
+    # What the guest runs is linked statically.
+    Tool("libc.a", "libc6-dev"),
+    Tool("libelf.a", "libelf-dev"),
+    Tool("libz.a", "zlib1g-dev"),
+    Tool("libzstd.a", "libzstd-dev"),
 )
 
 # For --compiler clang. Distributions' default clang may be too old for a new kernel;
@@ -74,15 +81,19 @@ WELCOME = (
 )
 
 
-# Other distributions' commands, and their names of Debian's packages where they differ:
-# Fedora's, Arch Linux's and openSUSE's. None of this was tried.
+# Other distributions' commands, and their names of a tool's package, or of Debian's
+# package, where they differ: Fedora's, Arch Linux's and openSUSE's. All are untried.
 _ELSEWHERE = {
     "dnf install": {
         "clang-19": "clang",
+        "libc.a": "glibc-static",
         "libc6-dev": "glibc-devel",
         "libelf-dev": "elfutils-libelf-devel",
+        "libelf.a": "elfutils-libelf-devel-static",
         "libssl-dev": "openssl-devel",
+        "libz.a": "zlib-ng-compat-static",
         "libzstd-dev": "libzstd-devel",
+        "libzstd.a": "libzstd-static",
         "lld-19": "lld",
         "llvm-19": "llvm",
         "python3-venv": "python3",
@@ -104,10 +115,14 @@ _ELSEWHERE = {
     },
     "zypper install": {
         "clang-19": "clang",
+        "libc.a": "glibc-devel-static",
         "libc6-dev": "glibc-devel",
         "libelf-dev": "libelf-devel",
+        "libelf.a": "libelf-devel-static",
         "libssl-dev": "libopenssl-devel",
+        "libz.a": "zlib-devel-static",
         "libzstd-dev": "libzstd-devel",
+        "libzstd.a": "libzstd-devel-static",
         "lld-19": "lld",
         "llvm-19": "llvm",
         "python3-venv": "python3",
@@ -140,7 +155,10 @@ def _commands(tools: Sequence[Tool]) -> list[str]:
     """What installs these with the package manager of this machine, or any other."""
     commands = {}
     for command, called in _ELSEWHERE.items():
-        packages = {called.get(tool.package, tool.package) for tool in tools}
+        packages = {
+            called.get(tool.name) or called.get(tool.package, tool.package)
+            for tool in tools
+        }
         commands[command] = f"{command} {' '.join(sorted(packages))}"
     here = [commands[c] for c in commands if _present(c.split()[0])]
     return here or list(commands.values())
@@ -149,6 +167,8 @@ def _commands(tools: Sequence[Tool]) -> list[str]:
 def _present(name: str) -> bool:
     if name.startswith("/"):
         return Path("/usr/include" + name).is_file()
+    if name.endswith(".a"):
+        return any(Path(folder, name).is_file() for folder in _LIBRARIES)
     # Administrators' programs such as ip may be outside a user's PATH.
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
     return shutil.which(name, path=path) is not None

@@ -56,6 +56,14 @@ def test_missing_headers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tools.missing(wanted) == wanted[2:]
 
 
+def test_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a distribution has them."""
+    there = {Path("/usr/lib/x86_64-linux-gnu/liba.a"), Path("/usr/lib64/libb.a")}
+    monkeypatch.setattr(Path, "is_file", lambda path: path in there)
+    wanted = [Tool(name, "p") for name in ("liba.a", "libb.a", "libc.a")]
+    assert tools.missing(wanted) == wanted[2:]
+
+
 def test_install_as_root(calls: Path, capfd: pytest.CaptureFixture[str]) -> None:
     tools.install_deps()
     update, install = calls.read_text().splitlines()
@@ -132,6 +140,14 @@ def test_names_of_other_distributions(elsewhere: Path) -> None:
     error = tools.not_installed([t for t in tools.KERNEL if t.name[0] == "/"])
     assert error.what.startswith("not installed: /usr/include/gelf.h, /usr/include/")
     assert error.detail == "pacman -S glibc libelf openssl zlib zstd"
+    (elsewhere / "pacman").unlink()
+    executable(elsewhere / "dnf", "")
+    error = tools.not_installed([t for t in tools.KERNEL if t.name.endswith(".a")])
+    assert error.what == "not installed: libc.a, libelf.a, libz.a, libzstd.a"
+    assert error.detail == (
+        "dnf install elfutils-libelf-devel-static glibc-static libzstd-static "
+        "zlib-ng-compat-static"
+    )
 
 
 def test_install_without_apt_get(
@@ -162,7 +178,7 @@ def test_install_without_apt_get(
 
 def test_other_names_are_those_of_packages() -> None:
     lists = (tools.HARNESS, tools.KERNEL, tools.CLANG, tools.WELCOME)
-    every = {tool.package for wanted in lists for tool in wanted}
+    every = {name for wanted in lists for tool in wanted for name in tool}
     for called in tools._ELSEWHERE.values():
         assert called.keys() <= every
 
