@@ -18,13 +18,16 @@ VNG = Path(__file__).with_name("vng.py")
 # An oops is the end; the agent's marks are not dropped; nobody can lower the
 # console's log level; a time stamp tells where a message begins in a line. Without
 # no_timer_check, a guest that gets no CPU time for 40 ms at the wrong moment panics
-# with "IO-APIC + timer doesn't work"; Linux itself sets it for KVM guests.
+# with "IO-APIC + timer doesn't work"; Linux itself sets it for KVM guests. While
+# identify_cpu() has the CPU's features cleared, pgtable_l5_enabled() is false: with
+# KASAN, an interrupt just then is one "wild-memory-access" after another, for ever.
 _KERNEL = (
     "oops=panic",
     "printk.devkmsg=on",
     "ignore_loglevel",
     "printk.time=1",
     "no_timer_check",
+    "no5lvl",
 )
 _HIDDEN = ("/dev", "/proc", "/run", "/sys")
 _GDB_PORT = 1234  # the one that everybody knows

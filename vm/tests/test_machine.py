@@ -30,7 +30,7 @@ def test_every_word() -> None:
         *("--disable-kvm", "--verbose", "--cwd", "/", "--exec", "'a b' c"),
         *("--append", "oops=panic", "--append", "printk.devkmsg=on"),
         *("--append", "ignore_loglevel", "--append", "printk.time=1"),
-        *("--append", "no_timer_check"),
+        *("--append", "no_timer_check", "--append", "no5lvl"),
         *("--append", "'init=/tests/init\t--\ta b\tc'"),
         "--qemu-opts=-accel tcg,thread=single",
     ]
