@@ -146,7 +146,7 @@ def test_guest_by_default(project: Project) -> None:
     words = shlex.split(project.vng[0])
     for option, value in (("--cpus", "2"), ("--memory", "1G"), ("--user", "root")):
         assert words[words.index(option) + 1] == value
-    assert words.count("--append") == 6 and "-S" not in words[-1].split()
+    assert words.count("--append") == 7 and "-S" not in words[-1].split()
     # A limit beyond that of any test's own, which is 240 s.
     (line,) = [line for line in project.asked if line.endswith("f.percpu.passes")]
     assert line.split()[:2] == ["run", "300"]
@@ -163,7 +163,7 @@ def test_knobs_of_the_guest(project: Project) -> None:
     for option, value in (("--cpus", "3"), ("--memory", "4G")):
         assert words[words.index(option) + 1] == value
     appended = [words[n + 1] for n, word in enumerate(words) if word == "--append"]
-    assert appended[5:-1] == ["a=b", "'c d'", "quiet"]
+    assert appended[6:-1] == ["a=b", "'c d'", "quiet"]
     assert words[-1].endswith(" -device 'x,y=z w' -s")
 
 
