@@ -2,17 +2,9 @@
 /* Programs that change the traced map from the callback of bpf_for_each_map_elem(). */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
-#include "recorder.h"
+#include "target.bpf.h"	/* its map is the recorder's, which the test has it reuse */
 
 char LICENSE[] SEC("license") = "GPL";
-
-/* The recorder's map: the test has this one reuse it. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16);
-	__type(key, __u32);
-	__type(value, struct elem_value);
-} target SEC(".maps");
 
 /* The callback passes on a key that lies in the element itself. */
 static long update_one(struct bpf_map *map, __u32 *key,
