@@ -76,6 +76,16 @@ static inline __u32 id_of(int fd)
 	return info.id;
 }
 
+/* How often the kernel has skipped a program, which was running on that CPU already. */
+static inline __u64 misses(struct bpf_program *prog)
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+
+	bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len);
+	return info.recursion_misses;
+}
+
 /* Have one program loaded; those declared with SEC("?...") are not by default. */
 static inline struct bpf_program *choose_program(struct __test_metadata *_metadata,
 						 const struct bpf_object *obj,

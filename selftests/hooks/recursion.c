@@ -40,15 +40,6 @@ static void attach(struct __test_metadata *_metadata, struct bpf_program *prog,
 	ASSERT_NE(NULL, *link);
 }
 
-static __u64 misses(struct bpf_program *prog)
-{
-	struct bpf_prog_info info = {};
-	__u32 len = sizeof(info);
-
-	bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len);
-	return info.recursion_misses;
-}
-
 TEST_F(recursion, update_own_map)
 {
 	struct recursion *skel = self->skel;

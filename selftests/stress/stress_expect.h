@@ -27,15 +27,6 @@ static inline unsigned long nmis(void)
 	return sum;
 }
 
-static inline __u64 misses(struct bpf_program *prog)
-{
-	struct bpf_prog_info info = {};
-	__u32 len = sizeof(info);
-
-	bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len);
-	return info.recursion_misses;
-}
-
 /* Let the actors change the map for load_seconds(). */
 static inline void under_load(struct __test_metadata *_metadata, struct actors *s)
 {
