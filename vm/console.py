@@ -33,6 +33,7 @@ class Console:
         self._child: pexpect.spawn | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
         self.scan = Scan()
+        self.size = 0  # characters shown
         self._changed = 0.0
         self._news = threading.Condition()
         self.ended = False  # no process has the terminal open
@@ -71,6 +72,7 @@ class Console:
     def show(self, part: str) -> None:
         """The console shows `part`: log it, and see what it says."""
         self._changed = time.monotonic()
+        self.size += len(part)
         self._keep(part.replace("\r", ""))
         with self._news:
             self.scan.feed(part)

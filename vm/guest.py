@@ -24,13 +24,16 @@ from vm.errors import GuestError
 from vm.hung import state_of
 from vm.machine import Machine, environment
 from vm.ports import PORT, SHELL_PORT, qemu_options
-from vm.splats import Splat
+from vm.splats import Splat, listed
 from vm.terminal import Log
 
 AGENT = Path(__file__).with_name("agent.py")
 OUTPUT_LIMIT = 1 << 20  # bytes of a command's output that the agent sends
 BOOT_DEADLINE = 120.0  # seconds without a line on the console
 _BOOT_LIMIT = 5  # times as long, even if there are lines
+# A boot that shows more is given up: it may go on like this for ever.
+BOOT_SPLATS = 20
+BOOT_CONSOLE = 4 << 20  # characters; most boots have less than a hundredth of it
 _USUAL_BOOT = 15.0  # seconds; where it takes longer, all limits are longer
 ANSWER_MARGIN = 20.0  # seconds beyond a command's timeout until it is a hang
 HANG_GRACE = 30.0  # seconds after the kernel reported a hang
@@ -39,6 +42,7 @@ CONSOLE_DEADLINE = 20.0  # seconds that the console may be behind
 POWER_OFF_DEADLINE = 20.0  # seconds
 _COPY_TIMEOUT = 600.0  # seconds
 _TRACE_GRACE = 3.0  # seconds for the rest of a trace after its headline
+_FIRST_LINES = 20  # of the first splat of many
 
 
 class Guest:
@@ -109,6 +113,12 @@ class Guest:
     @property
     def _dead(self) -> bool:
         return any(splat.fatal for splat in self.splats)
+
+    @property
+    def _floods(self) -> bool:
+        """Whether it fills its console instead of booting."""
+        flood = len(self.splats) > BOOT_SPLATS or self.console.size > BOOT_CONSOLE
+        return self._booting and self._timeouts and flood
 
     def __enter__(self) -> Self:
         begin = time.monotonic()
@@ -216,6 +226,8 @@ class Guest:
         while not select.select([readable], [], [], 0.1)[0]:
             if self.console.closed() or self._dead:
                 raise self.lost(doing)
+            if self._floods:
+                raise self._lost_flooding(doing)
             if any(splat.hang for splat in self.splats[self._before :]):
                 # It may recover, but not after the longest limit.
                 self._given_up = min(self._given_up, self._deadline(HANG_GRACE))
@@ -263,6 +275,13 @@ class Guest:
         self.vanished = True
         return self._lost(f"vanished: QEMU ended {doing}")
 
+    def _lost_flooding(self, doing: str) -> GuestError:
+        self._end()
+        shown = f"{len(self.splats)} splats and {self.console.size >> 10} KiB"
+        first = self.splats[0].trace[:_FIRST_LINES] if self.splats else []
+        what = f"never booted: {shown} on the console {doing}"
+        return self._lost(what, "\n".join(first))
+
     def _lost_hanging(self, doing: str, what: str = "") -> GuestError:
         what = what or f"hang: the guest does not respond {doing}"
         if (worst := self.worst) and worst.hang:
@@ -276,10 +295,13 @@ class Guest:
     def _lost(self, what: str, tail: str = "") -> GuestError:
         """End everything that is left, and make the error."""
         self._end()
+        tail = tail or self.console.tail(20)
+        others = [splat for splat in self.splats if splat.headline not in what]
+        splats = f"{listed(others)}\n\n" if self._booting and others else ""
         return GuestError(
             what,
             command=self.command,
-            detail=tail or self.console.tail(20),
+            detail=splats + tail,
             hint=f"the whole console is in {self.console.log}",
         )
 

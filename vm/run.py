@@ -17,6 +17,7 @@ from vm.options import Options
 from vm.ports import SOCKETS
 from vm.prepare import Prepared, prepare
 from vm.results import TestResult
+from vm.splats import listed
 from vm.stopwatch import Stage
 from vm.summary import describe, skipped, summary
 from vm.terminal import Terminal
@@ -111,7 +112,7 @@ class Run:
         if guest.splats:
             raise GuestError(
                 "the kernel complained during boot",
-                detail="\n".join(map(str, guest.splats)),
+                detail=listed(guest.splats),
                 hint=f"see the console's log in {self.logs.path}",
             )
         self.kernel = describe(machine, guest.release, self.options)
@@ -194,7 +195,7 @@ class Run:
                 if late := guest.splats:
                     raise GuestError(
                         "the kernel complained outside a test",
-                        detail="\n".join(map(str, late)),
+                        detail=listed(late),
                         hint=f"see the console's log in {self.logs.path}",
                     )
         except GuestError as error:

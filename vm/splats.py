@@ -22,6 +22,7 @@ _START = rf"(?:.*?{_STAMP}|(?:\[ *[TC]\d+\] ?)?)"
 _TRACE_ENDS = re.compile(rf"{_START}(?:---\[ end .*|Kernel Offset: .*|reboot: .*)")
 _TRACE_LINES = 80
 _TAIL_LINES = 1000
+_LISTED = 10
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[A-Za-z])|\r")
 _BANNER = "Linux version "
 # The kernel's taint flags for what has gone wrong, with their bits and letters; the
@@ -179,6 +180,14 @@ class Scan:
     def worst(self) -> Splat | None:
         """The first report of the worst kind, if any."""
         return min(self.splats, key=lambda splat: splat.kind.rank, default=None)
+
+
+def listed(splats: Sequence[Splat]) -> str:
+    """The first of them, a line for each, and how many more there are."""
+    lines = [str(splat) for splat in splats[:_LISTED]]
+    if more := len(splats) - len(lines):
+        lines.append(f"and {more} more")
+    return "\n".join(lines)
 
 
 def scan(text: str, without: str = "") -> Scan:

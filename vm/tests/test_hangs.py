@@ -16,9 +16,12 @@ from vm.tests.project import Project
 
 
 def test_slow_boot_and_what_follows(make: Make) -> None:
-    """It is the silence that counts, and whoever boots slowly is given more time."""
-    with make("boots slowly", deadline=2.0) as guest:
-        assert guest.boot_seconds > 2.5
+    """It is the silence that counts, and whoever boots slowly is given more time.
+
+    A few splats do not end a boot.
+    """
+    with make("warns and boots slowly", deadline=2.0) as guest:
+        assert guest.boot_seconds > 2.5 and len(guest.splats) == 12
     assert guest._slowness == 1.0
     begin = time.monotonic()
     with pytest.raises(GuestError, match="hang: "), make("hangs at boot", deadline=2.0):
@@ -37,6 +40,37 @@ def test_boot_that_does_not_end(make: Make) -> None:
     with pytest.raises(GuestError, match="does not respond during boot"), guest:
         pass
     assert time.monotonic() - begin < 20
+
+
+def test_boot_that_prints_splats_for_ever(make: Make, project: Project) -> None:
+    """It is given up at once, and the first of them are told: they are the cause."""
+    begin = time.monotonic()
+    guest = make("splats for ever", sockets=f"{project.path}/x")
+    lost = r"never booted: 2\d splats and \d KiB on the console during boot\n"
+    with pytest.raises(GuestError, match=lost) as error, guest:
+        pass
+    assert time.monotonic() - begin < 20
+    lines = error.value.detail.splitlines()
+    assert lines[0] == "KASAN: BUG: KASAN: use-after-free in f0+0x1/0x2"
+    assert lines[9].endswith(" in f9+0x1/0x2")
+    assert lines[10] == f"and {len(guest.splats) - 10} more"
+    assert lines[12:14] == [guest.splats[0].headline, "Call Trace:"]
+    assert not project.guests and not guest.state
+
+
+def test_boot_that_fills_the_console(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does its log fill the disk."""
+    monkeypatch.setattr(module, "BOOT_CONSOLE", 1 << 20)
+    begin = time.monotonic()
+    guest = make("prints for ever")
+    lost = r"never booted: 0 splats and \d{4} KiB on the console during boot\n"
+    with pytest.raises(GuestError, match=lost) as error, guest:
+        pass
+    assert time.monotonic() - begin < 20
+    assert "bootingbooting" in error.value.detail
+    assert guest.console.log.stat().st_size < 4 * module.BOOT_CONSOLE
 
 
 def test_slow_guest_has_more_time_to_answer(

@@ -32,6 +32,15 @@ def test_lost_at_boot(make: Make, project: Project, how: str, expected: str) -> 
     assert str(guest.console.log) in error.value.hint
 
 
+def test_splats_before_a_hang_at_boot(make: Make) -> None:
+    """They are told, because nobody scrolls to them."""
+    guest = make("warns and hangs at boot", deadline=0.7)
+    with pytest.raises(GuestError, match="does not respond") as error, guest:
+        pass
+    said = "lockdep: WARNING: suspicious RCU usage\n\nWARNING: vng itself"
+    assert error.value.detail.startswith(said)
+
+
 OOPS = "echo 'BUG: kernel NULL pointer dereference, address: 0' >$CONSOLE; sleep 0.2; "
 TRACE = "echo 'Kernel panic - not syncing: Fatal exception' >$CONSOLE; kill -9 $VNG"
 

@@ -157,7 +157,7 @@ def main() -> None:
         subprocess.Popen(["sleep", "600"], process_group=0)
         subprocess.Popen(["sh", "-c", "trap '' TERM HUP; sleep 600; true"])
     say("WARNING: vng itself warns of something", "Linux version 7.3.4")
-    if HOW == "warns at boot":
+    if HOW in ("warns at boot", "warns and hangs at boot"):
         say("WARNING: suspicious RCU usage")
     if "id=monitor" in WORDS:
         serve(path_of("monitor"), monitor)
@@ -168,14 +168,20 @@ def main() -> None:
     if HOW == "KVM internal error":
         say("KVM internal error. Suberror: 1", "RAX=0000000000000000")
         linger()
-    if HOW == "hangs at boot" or (HOW == "no KVM" and "--disable-kvm" not in WORDS):
+    if "hangs at boot" in HOW or (HOW == "no KVM" and "--disable-kvm" not in WORDS):
         linger()
     if HOW == "vanishes at boot":
         return
-    if HOW == "boots slowly":
+    if HOW in ("boots slowly", "warns and boots slowly"):
         for _ in range(6):
             time.sleep(0.5)
-            say("booting")
+            say(*["WARNING: at map.c" if "warns" in HOW else "booting"] * 2)
+    if HOW == "splats for ever":
+        for count in range(600):
+            time.sleep(0.05)
+            say(f"BUG: KASAN: use-after-free in f{count}+0x1/0x2", "Call Trace:")
+    while HOW == "prints for ever":
+        say("booting" * 100)
     if HOW == "boots for ever":
         for _ in range(600):
             time.sleep(0.05)
