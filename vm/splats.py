@@ -23,6 +23,7 @@ _TRACE_ENDS = re.compile(rf"{_START}(?:---\[ end .*|Kernel Offset: .*|reboot: .*
 _TRACE_LINES = 80
 _TAIL_LINES = 1000
 _LISTED = 10
+_LINE = 2048  # characters; the kernel prints no longer ones
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[A-Za-z])|\r")
 _BANNER = "Linux version "
 # The kernel's taint flags for what has gone wrong, with their bits and letters; the
@@ -130,6 +131,10 @@ class Scan:
     def feed(self, text: str) -> None:
         """The console shows `text`."""
         *lines, self._partial = (self._partial + text).split("\n")
+        # A program may never end its line: keep what the kernel may still go on with.
+        if len(self._partial) > 2 * _LINE:
+            lines.append(self._partial[:-_LINE])
+            self._partial = self._partial[-_LINE:]
         for line in lines:
             self._line(_ESCAPES.sub("", line))
 
@@ -193,5 +198,8 @@ def listed(splats: Sequence[Splat]) -> str:
 def scan(text: str, without: str = "") -> Scan:
     """What a whole console shows."""
     result = Scan(without)
-    result.feed(text if text.endswith("\n") else text + "\n")
+    for start in range(0, len(text), _LINE):
+        result.feed(text[start : start + _LINE])
+    if not text.endswith("\n"):
+        result.feed("\n")
     return result

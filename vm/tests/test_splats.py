@@ -227,6 +227,17 @@ def test_pieces() -> None:
         assert found.tail == whole.tail
 
 
+@pytest.mark.parametrize("filler", ["x", "[    0.1] "])
+def test_endless_line(filler: str) -> None:
+    """It hides nothing, and is taken in parts: time grows with a part's square."""
+    headline = "Oops: " + "1" * 300
+    for size in range(20000, 24100, 150):
+        garbage = (filler * size)[:size]
+        found = scan(f"{BANNER}{garbage}[    1.5] {headline}\n{garbage}")
+        assert [splat.headline for splat in found.splats] == [headline]
+        assert max(map(len, found.last_lines(99))) < 7000
+
+
 def test_before_the_kernel_only_kvm_counts() -> None:
     """QEMU and vng print there, and vng warns, too."""
     assert headlines("WARNING: no such folder\n" + BANNER) == []
