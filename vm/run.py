@@ -109,10 +109,11 @@ class Run:
         sockets = f"{short_path(self.logs.folder(), self._stack)}/{name}"
         guest = boot(machine, prepared, self.logs.log(name), sockets)
         self._guest = guest
-        if guest.splats:
+        if splats := guest.splats:
+            self.drop_guest()
             raise GuestError(
                 "the kernel complained during boot",
-                detail=listed(guest.splats),
+                detail=listed(splats),
                 hint=f"see the console's log in {self.logs.path}",
             )
         self.kernel = describe(machine, guest.release, self.options)

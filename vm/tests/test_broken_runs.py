@@ -87,6 +87,20 @@ def test_lost_guest(project: Project) -> None:
     assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
 
 
+def test_splat_during_the_boot_of_another_guest(project: Project) -> None:
+    """No test runs in it: that one was the first may keep others from being seen."""
+    project.tests("f.hash.panics f.array.passes")
+    ended = project.run(how="warns at the second boot")
+    assert (ended.status, "1 failed, 2 passed" in ended.output) == (7, True)
+    assert "(not run again: the kernel complained during boot)\n" in ended.output
+    ran = [f"{word}.passes" for word in ("one f.array", "two f.percpu")]
+    assert project.ran == ["one f.hash.panics", *ran, "power off"]
+    assert len(project.vng) == 3
+    names = ("console-2.log", "console-3.log")
+    shown = ["suspicious RCU" in (project.logs / name).read_text() for name in names]
+    assert shown == [True, False]
+
+
 def test_guest_lost_once(project: Project) -> None:
     project.tests("f.hash.once")
     ended = project.run()

@@ -157,7 +157,11 @@ def main() -> None:
         subprocess.Popen(["sleep", "600"], process_group=0)
         subprocess.Popen(["sh", "-c", "trap '' TERM HUP; sleep 600; true"])
     say("WARNING: vng itself warns of something", "Linux version 7.3.4")
-    if HOW in ("warns at boot", "warns and hangs at boot"):
+    with open(f"{PROJECT}/vngs") as vngs:
+        second = len(vngs.readlines()) == 2
+    if HOW in ("warns at boot", "warns and hangs at boot") or (
+        HOW == "warns at the second boot" and second
+    ):
         say("WARNING: suspicious RCU usage")
     if "id=monitor" in WORDS:
         serve(path_of("monitor"), monitor)
