@@ -42,7 +42,6 @@ CONSOLE_DEADLINE = 20.0  # seconds that the console may be behind
 POWER_OFF_DEADLINE = 20.0  # seconds
 _COPY_TIMEOUT = 600.0  # seconds
 _TRACE_GRACE = 3.0  # seconds for the rest of a trace after its headline
-_FIRST_LINES = 20  # of the first splat of many
 
 
 class Guest:
@@ -271,16 +270,16 @@ class Guest:
         # A panic ends QEMU, and with it the console: then all of it is there.
         self.console.closed(_TRACE_GRACE)
         if (worst := self.worst) and self._dead:
-            return self._lost(f"{worst.kind.outcome} {doing}: {worst.headline}")
+            what = f"{worst.kind.outcome} {doing}: {worst.headline}"
+            return self._lost(what, worst.quote)
         self.vanished = True
         return self._lost(f"vanished: QEMU ended {doing}")
 
     def _lost_flooding(self, doing: str) -> GuestError:
         self._end()
         shown = f"{len(self.splats)} splats and {self.console.size >> 10} KiB"
-        first = self.splats[0].trace[:_FIRST_LINES] if self.splats else []
         what = f"never booted: {shown} on the console {doing}"
-        return self._lost(what, "\n".join(first))
+        return self._lost(what, self.splats[0].quote if self.splats else "")
 
     def _lost_hanging(self, doing: str, what: str = "") -> GuestError:
         what = what or f"hang: the guest does not respond {doing}"

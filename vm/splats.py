@@ -23,6 +23,7 @@ _TRACE_ENDS = re.compile(rf"{_START}(?:---\[ end .*|Kernel Offset: .*|reboot: .*
 _TRACE_LINES = 80
 _TAIL_LINES = 1000
 _LISTED = 10
+_BEFORE, _QUOTED = 5, 40  # lines that are quoted: before a report, and of it
 _LINE = 2048  # characters; the kernel prints no longer ones
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[A-Za-z])|\r")
 _BANNER = "Linux version "
@@ -56,11 +57,15 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Splat:
-    """A report: its kind, its first line, and the lines that follow it."""
+    """A report: its kind, its first line, that with those that follow it.
+
+    The lines `before` it may say why.
+    """
 
     kind: Kind
     headline: str
     trace: list[str] = field(default_factory=list)
+    before: Sequence[str] = ()
 
     @property
     def fatal(self) -> bool:
@@ -71,6 +76,11 @@ class Splat:
     def hang(self) -> bool:
         """Whether the guest may never continue after it."""
         return self.kind.end == "hang"
+
+    @property
+    def quote(self) -> str:
+        """How the console shows it."""
+        return "\n".join([*self.before, *self.trace[:_QUOTED]])
 
     def __str__(self) -> str:
         return f"{self.kind.outcome}: {self.headline}"
@@ -179,7 +189,9 @@ class Scan:
         if not self._booted and kind.rank:
             return None
         self.reports += 1
-        return None if self._allowed.fullmatch(headline) else Splat(kind, headline)
+        if self._allowed.fullmatch(headline):
+            return None
+        return Splat(kind, headline, before=[*self.tail][-_BEFORE - 1 : -1])
 
     @property
     def worst(self) -> Splat | None:

@@ -32,6 +32,14 @@ def test_lost_at_boot(make: Make, project: Project, how: str, expected: str) -> 
     assert str(guest.console.log) in error.value.hint
 
 
+def test_what_leads_to_a_panic(make: Make) -> None:
+    """What the guest's init says, for example: a trace is longer than an error."""
+    with pytest.raises(GuestError) as error, make("panics at boot"):
+        pass
+    assert "\ninit: mount /dev/shm: No such device\nKernel" in error.value.detail
+    assert error.value.detail.endswith("\n f29+0x1/0x2")
+
+
 def test_splats_before_a_hang_at_boot(make: Make) -> None:
     """They are told, because nobody scrolls to them."""
     guest = make("warns and hangs at boot", deadline=0.7)

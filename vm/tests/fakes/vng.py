@@ -167,7 +167,9 @@ def main() -> None:
         serve(path_of("monitor"), monitor)
     tty.setraw(0, termios.TCSANOW)  # as QEMU does: no echo
     if HOW == "panics at boot":
+        say("init: mount /dev/shm: No such device")
         say("Kernel panic - not syncing: VFS: Unable to mount root fs")
+        say(*[f" f{number}+0x1/0x2" for number in range(30)])
         return
     if HOW == "KVM internal error":
         say("KVM internal error. Suberror: 1", "RAX=0000000000000000")
