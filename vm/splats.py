@@ -26,7 +26,8 @@ _LISTED = 10
 _BEFORE, _QUOTED = 5, 40  # lines that are quoted: before a report, and of it
 _LINE = 2048  # characters; the kernel prints no longer ones
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[A-Za-z])|\r")
-_BANNER = "Linux version "
+# The first line may be lost in a flood, or not be stamped yet.
+_KERNEL = re.compile(rf".*Linux version |{_STAMP}")
 # The kernel's taint flags for what has gone wrong, with their bits and letters; the
 # others tell of modules, firmware and the like. Documentation/admin-guide/
 # tainted-kernels.rst lists all.
@@ -163,6 +164,7 @@ class Scan:
 
     def _line(self, line: str) -> None:
         self.tail.append(line)
+        self._booted = self._booted or _KERNEL.match(line) is not None
         if MARK in line:
             self.marks.append(line.partition(MARK)[2])
         if splat := self._report(line):
@@ -176,7 +178,6 @@ class Scan:
             for splat in self._open
             if not ended and len(splat.trace) < _TRACE_LINES
         ]
-        self._booted = self._booted or _BANNER in line
 
     def _report(self, line: str) -> Splat | None:
         match = self._pattern.match(line)
@@ -185,7 +186,7 @@ class Scan:
         group = next(g for g, text in match.groupdict().items() if text is not None)
         kind = next(kind for kind in self._kinds if group == f"k{kind.rank}")
         headline = match[group]
-        # Before the kernel's banner only QEMU and vng print, and vng warns, too.
+        # Before the kernel only QEMU and vng print, and vng warns, too.
         if not self._booted and kind.rank:
             return None
         self.reports += 1

@@ -241,6 +241,7 @@ def test_endless_line(filler: str) -> None:
 def test_before_the_kernel_only_kvm_counts() -> None:
     """QEMU and vng print there, and vng warns, too."""
     assert headlines("WARNING: no such folder\n" + BANNER) == []
+    assert headlines("WARNING: no such folder\n[    0.1] WARNING: a") == ["WARNING: a"]
     assert scan("KVM internal error. Suberror: 1\n").splats[0].fatal
 
 
