@@ -160,9 +160,10 @@ class Guest:
         if header[:2] == ["stuck", str(self._requests)]:
             what = f"unkillable: process {header[2]} does not end {doing}"
             raise self._lost_hanging(doing, what)
-        if header[:2] != ["done", str(self._requests)] or len(header) != 8:
+        known, numbers = header[:2] == ["done", str(self._requests)], header[2:]
+        if not known or len(numbers) != 6 or not "".join(numbers).isdecimal():
             raise self._lost(f"the agent answered {header!r} {doing}")
-        status, timed_out, milliseconds, taint, sent, total = map(int, header[2:])
+        status, timed_out, milliseconds, taint, sent, total = map(int, numbers)
         output = output_of(self._receive(sent, deadline, doing), total)
         self._wait_for_mark(f"end {self._requests}", doing)
         self._check_taint(taint)
@@ -208,7 +209,7 @@ class Guest:
                 self._wait(listener, deadline, "during boot")
                 self._channel.accept(listener, self.console.started)
         ready = self._receive_line(deadline, "during boot").split()
-        if len(ready) != 4 or ready[0] != "ready":
+        if len(ready) != 4 or ready[0] != "ready" or not ready[3].isdecimal():
             raise self._lost(f"the agent said {ready!r} instead of being ready")
         self.release, self.folder = ready[1], Path(ready[2])
         self._wait_for_mark("ready", "during boot")

@@ -73,11 +73,16 @@ def test_lost_in_a_command(
         guest.run(["echo"], timeout=1)
 
 
-def test_corrupt_answer(make: Make, project: Project) -> None:
-    with (
-        pytest.raises(GuestError, match=r"the agent answered .*'all'.* during `true`"),
-        make("garbage") as guest,
-    ):
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("garbage", "the agent answered .*'all'.* during `true`"),
+        ("no numbers", "the agent answered .*'all'.* during `true`"),
+        ("no taint", "the agent said .*'all'.* instead of being ready"),
+    ],
+)
+def test_corrupt_answer(make: Make, project: Project, how: str, expected: str) -> None:
+    with pytest.raises(GuestError, match=expected), make(how) as guest:
         guest.run(["true"], timeout=60)
     assert not project.guests
 

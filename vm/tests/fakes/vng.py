@@ -207,6 +207,8 @@ def main() -> None:
             raise agent.Stuck(77)
         if HOW == "garbage":
             channel.sendall(b"ok 1 all tests passed\n")
+        if HOW == "no numbers":
+            channel.sendall(b"done 1 0 0 all 0 0 0\n")
         if HOW == "no copy" and argv[0] == agent.COPY:
             argv = [agent.COPY, "/no/such/file"]
         return really_run(argv, seconds, output)
@@ -227,7 +229,7 @@ def main() -> None:
     worker = f"gw{number}" if number else ""
     agent.TAINTED = f"{PROJECT}/tainted{worker}"
     with open(agent.TAINTED, "w") as file:
-        file.write("4096\n")
+        file.write("all\n" if HOW == "no taint" else "4096\n")
     agent.FOLDER = f"{PROJECT}/guest/{worker}"
     if os.path.lexists(f"{agent.FOLDER}/two"):
         os.unlink(f"{agent.FOLDER}/two")
