@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]
@@ -88,11 +88,19 @@ class Console:
     def _keep(self, part: str) -> None:
         """Append to the log. Without it, the guest is still watched."""
         if self.log_error is None:
-            try:
-                with self.log.open("a", encoding="utf-8", newline="") as file:
-                    file.write(part)
-            except OSError as error:
-                self.log_error = error
+            with (
+                self.logging(),
+                self.log.open("a", encoding="utf-8", newline="") as file,
+            ):
+                file.write(part)
+
+    @contextlib.contextmanager
+    def logging(self) -> Iterator[None]:
+        """What is in this block is not in the log if that cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            self.log_error = error
 
     def started(self, pid: int) -> bool:
         """Whether the process belongs to the command's session."""

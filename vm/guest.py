@@ -202,7 +202,8 @@ class Guest:
 
     def _boot(self, deadline: float) -> None:
         with self._channel.listen() as listener:
-            self._log.command(self.command)
+            with self.console.logging():
+                self._log.command(self.command)
             temporary = {"TMPDIR": str(self.console.log.parent.absolute())}
             self.console.start(self.command, environment() | temporary)
             while not self.alive:

@@ -80,9 +80,16 @@ def run_logged(
     session is ended before the exception goes on.
     """
     argv = [os.fspath(word) for word in command]
-    log.command(argv)
-    with log.path.open("a", encoding="utf-8", errors="replace") as out:
-        status, tail = _run(argv, out, cwd, env, stdin, on_line, error)
+    try:
+        log.command(argv)
+        with log.path.open("a", encoding="utf-8", errors="replace") as out:
+            status, tail = _run(argv, out, cwd, env, stdin, on_line, error)
+    except OSError as reason:
+        raise HarnessError(
+            f"cannot write {log.path}: {reason.strerror}",
+            command=argv,
+            hint="make room (a run needs 8 GB), or use another --cache",
+        ) from None
     if status not in statuses:
         raise error(
             f"{what or argv[0]} (exit status {status})",

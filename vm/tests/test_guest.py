@@ -23,6 +23,7 @@ from vm.ports import PORT
 from vm.terminal import Log
 from vm.tests.conftest import Make
 from vm.tests.project import Project
+from vm.tests.said import Said
 
 IMAGE = Path("/boot/bzImage")
 
@@ -199,6 +200,14 @@ def test_environment_of_vng(make: Make, log: Log) -> None:
     found = dict(line.partition("=")[::2] for line in text.split("\0"))
     assert found["TMPDIR"] == str(log.path.parent)
     assert found["PATH"].split(":")[0] == str(Path(sys.executable).parent)
+
+
+def test_log_that_cannot_be_written(make: Make, said: Said) -> None:
+    """The guest is watched all the same, and that the log is missing is told later."""
+    make()
+    with Guest(Machine(), IMAGE, Log(Path("/dev/full"), said)) as guest:
+        assert guest.run(["true"], timeout=60).status == 0
+    assert guest.console.log_error and guest.console.tail(99).count("noise") > 99
 
 
 def test_debugger_takes_its_time(

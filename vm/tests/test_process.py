@@ -134,6 +134,14 @@ def test_error_as_the_caller_wants_it(log: Log) -> None:
     assert raised.value.hint == "y"
 
 
+def test_log_that_cannot_be_written(said: Said) -> None:
+    """Whoever can go on without the command can go on without its log."""
+    full = Log(Path("/dev/full"), said)
+    with pytest.raises(HarnessError, match="cannot write /dev/full: No space") as error:
+        output_of(["echo"], full)
+    assert (error.value.command, error.value.exit_status) == (["echo"], 3)
+
+
 def test_statuses_that_are_no_failure(log: Log) -> None:
     run_logged(sh("exit 4"), log, statuses=[4])
     assert output_of(sh("echo listed; exit 4"), log, statuses=[0, 4]) == ["listed"]
