@@ -109,16 +109,19 @@ class Run:
         sockets = f"{short_path(self.logs.folder(), self._stack)}/{name}"
         guest = boot(machine, prepared, self.logs.log(name), sockets)
         self._guest = guest
-        if splats := guest.splats:
+        if guest.splats:
             self.drop_guest()
-            raise GuestError(
-                "the kernel complained during boot",
-                detail=listed(splats),
-                hint=f"see the console's log in {self.logs.path}",
-            )
+            raise self._complained(guest, "during boot")
         self.kernel = describe(machine, guest.release, self.options)
         self.stages.setdefault("boot", Stage()).wall += guest.boot_seconds
         return guest
+
+    def _complained(self, guest: Guest, when: str = "outside a test") -> GuestError:
+        return GuestError(
+            f"the kernel complained {when}",
+            detail=listed(guest.splats),
+            hint=f"see the console's log in {self.logs.path}",
+        )
 
     @property
     def has_guest(self) -> bool:
@@ -169,9 +172,15 @@ class Run:
         return guest
 
     def guest(self) -> Guest:
-        """The guest with the test programs, booted if need be. Raises HarnessError."""
+        """The guest with the test programs, booted if need be. Raises HarnessError.
+
+        One that has reported something since its last test is replaced.
+        """
         if self._guest is not None:
-            return self._guest
+            if not self._guest.splats:
+                return self._guest
+            self.error = self.error or self._complained(self._guest)
+            self.drop_guest()
         guest = self.boot()
         assert self.prepared is not None
         self._copied = set()
@@ -193,12 +202,8 @@ class Run:
             if guest is not None:
                 guest.__exit__(None if orderly else KeyboardInterrupt, None, None)
                 self._lost_file(guest.console.log, guest.console.log_error)
-                if late := guest.splats:
-                    raise GuestError(
-                        "the kernel complained outside a test",
-                        detail=listed(late),
-                        hint=f"see the console's log in {self.logs.path}",
-                    )
+                if guest.splats:
+                    raise self._complained(guest)
         except GuestError as error:
             self.error = self.error or error
         finally:

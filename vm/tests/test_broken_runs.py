@@ -101,6 +101,31 @@ def test_splat_during_the_boot_of_another_guest(project: Project) -> None:
     assert shown == [True, False]
 
 
+# Before the second test, the kernel complains.
+BETWEEN = """
+import time
+
+def pytest_runtest_setup(item):
+    run = run_of(item.config)
+    if run.results and run.has_guest:
+        Path("after").touch()
+        while not run._guest.splats:
+            time.sleep(0.02)
+"""
+
+
+def test_splat_between_two_tests(project: Project) -> None:
+    """It is no test's fault, but the next one does not run in that guest."""
+    conftest = project.path / "selftests" / "conftest.py"
+    conftest.write_text(conftest.read_text() + BETWEEN)
+    project.tests("f.hash.passes f.array.panics")
+    ended = project.run("-x", how="warns after a test")
+    assert ended.status == 7, ended.output
+    assert ended.output.count("complained outside a test\n    lockdep: WARNING: ") == 1
+    assert project.ran == ["one f.hash.passes", *["one f.array.panics"] * 2]
+    assert len(project.vng) == 3
+
+
 def test_guest_lost_once(project: Project) -> None:
     project.tests("f.hash.once")
     ended = project.run()

@@ -158,9 +158,9 @@ def main() -> None:
         subprocess.Popen(["sh", "-c", "trap '' TERM HUP; sleep 600; true"])
     say("WARNING: vng itself warns of something", "Linux version 7.3.4")
     with open(f"{PROJECT}/vngs") as vngs:
-        second = len(vngs.readlines()) == 2
+        boots = len(vngs.readlines())
     if HOW in ("warns at boot", "warns and hangs at boot") or (
-        HOW == "warns at the second boot" and second
+        HOW == "warns at the second boot" and boots == 2
     ):
         say("WARNING: suspicious RCU usage")
     if "id=monitor" in WORDS:
@@ -220,6 +220,10 @@ def main() -> None:
         for line in really_lines(port):
             requests.append(line)
             yield line
+            if (HOW, boots, len(requests)) == ("warns after a test", 1, 2):
+                while not os.path.exists(f"{PROJECT}/after"):
+                    time.sleep(0.02)
+                say("WARNING: suspicious RCU usage")
 
     agent.BEAT = 0.1
     agent.run = run
