@@ -7,8 +7,8 @@
 char LICENSE[] SEC("license") = "GPL";
 
 /*
- * The test sets the type before loading. With a number of entries that is no power of
- * two, the mask that speculation is limited with lets indices pass that are too large.
+ * The test sets the type before loading. The number of entries is no power of two, so
+ * the mask that limits speculation does not keep an index in bounds.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
