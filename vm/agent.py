@@ -9,16 +9,17 @@ FOLDER TAINT": the folder is in memory, for programs that are to start fast. The
 until "poweroff" or the end of its input, which both power the guest off:
 
     request: ID SECONDS WORD...     time limit; each word as x and its bytes in hex
-    answer:  done ID STATUS TIMED_OUT MS TAINT SENT TOTAL, and SENT bytes of output
+    answer:  done ID END STATUS TIMED_OUT MS TAINT SENT TOTAL, and SENT bytes of output
              stuck ID PID, if SIGKILL does not end this process
 
 A command that begins with the word :copy copies the files named after it to FOLDER.
 STATUS is the exit status, 128+n for signal n. TAINT is the kernel's taint. Until the
 answer there is a line "alive" every few seconds: a guest that is silent hangs. Before a
-command and after it, the agent writes "bpf-map-tracing: begin ID" and "... end ID" to
-the kernel's log, so that the console shows what the kernel said meanwhile. Whoever
-connects to SHELL_PORT gets a shell, see guest_shell.py. The agent imports little and
-starts no other program: each costs much in a guest that is emulated.
+command and after it, the agent writes "bpf-map-tracing: begin ID" and "... end END" to
+the kernel's log, so that the console shows what the kernel said meanwhile. END is
+random, so that the command cannot have written that line itself. Whoever connects to
+SHELL_PORT gets a shell, see guest_shell.py. The agent imports little and starts no
+other program: each costs much in a guest that is emulated.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -281,10 +282,12 @@ def main(port_name: str, limit: int, shell_port: str = "") -> None:
         finally:
             _signal.setitimer(_signal.ITIMER_REAL, 0)
         milliseconds = int((time.monotonic() - begin) * 1000)
-        mark(kmsg, f"end {number}")
+        end = os.urandom(8).hex()
+        mark(kmsg, f"end {end}")
         text = output.text()
-        answer = f"done {number} {status} {int(timed_out)} {milliseconds} {taint()}"
-        message = f"{answer} {len(text)} {output.total}\n".encode() + text
+        answer = f"done {number} {end} {status} {int(timed_out)} {milliseconds}"
+        answer = f"{answer} {taint()} {len(text)} {output.total}\n"
+        message = answer.encode() + text
         while message:
             message = message[os.write(port, message) :]
 

@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from vm.ports import PORT
 
 
+_LONGEST_LINE = 1000  # bytes; answers are shorter
+
+
 @dataclass(frozen=True)
 class Result:
     """What a command in the guest did.
@@ -73,9 +76,9 @@ class Channel:
         return bool(data)
 
     def line(self) -> str | None:
-        """The next line, once all of it was received."""
+        """The next line, once all of it was received, or more than any line has."""
         line, end, rest = self._received.partition(b"\n")
-        if not end:
+        if not end and len(line) < _LONGEST_LINE:
             return None
         self._received = rest
         return line.decode(errors="replace")

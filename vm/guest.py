@@ -40,6 +40,7 @@ HANG_GRACE = 30.0  # seconds after the kernel reported a hang
 SILENCE = 40.0  # seconds without a sign of life; the agent gives one every 5
 CONSOLE_DEADLINE = 20.0  # seconds that the console may be behind
 POWER_OFF_DEADLINE = 20.0  # seconds
+_SIGNS_OF_LIFE = 100_000  # before an answer: those of days
 _COPY_TIMEOUT = 600.0  # seconds
 _TRACE_GRACE = 3.0  # seconds for the rest of a trace after its headline
 
@@ -160,12 +161,13 @@ class Guest:
         if header[:2] == ["stuck", str(self._requests)]:
             what = f"unkillable: process {header[2]} does not end {doing}"
             raise self._lost_hanging(doing, what)
-        known, numbers = header[:2] == ["done", str(self._requests)], header[2:]
-        if not known or len(numbers) != 6 or not "".join(numbers).isdecimal():
+        known, numbers = header[:2] == ["done", str(self._requests)], header[3:]
+        known = known and len(numbers) == 6 and "".join(numbers).isdecimal()
+        if not known or int(numbers[4]) > OUTPUT_LIMIT:
             raise self._lost(f"the agent answered {header!r} {doing}")
         status, timed_out, milliseconds, taint, sent, total = map(int, numbers)
         output = output_of(self._receive(sent, deadline, doing), total)
-        self._wait_for_mark(f"end {self._requests}", doing)
+        self._wait_for_mark(f"end {header[2]}", doing)
         self._check_taint(taint)
         return Result(status, output, milliseconds / 1000, bool(timed_out))
 
@@ -250,10 +252,11 @@ class Guest:
 
     def _receive_answer(self, deadline: float, doing: str) -> list[str]:
         """The words of the next line that is not just a sign of life."""
-        while True:
+        for _ in range(_SIGNS_OF_LIFE):
             silent = min(deadline, self._deadline(SILENCE))
             if (line := self._receive_line(silent, doing)) != "alive":
                 return line.split()
+        raise self._lost(f"the agent answered with nothing but signs of life {doing}")
 
     def _receive(self, count: int, deadline: float, doing: str) -> bytes:
         while (data := self._channel.take(count)) is None:

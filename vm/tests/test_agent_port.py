@@ -80,7 +80,8 @@ def test_answer_that_the_port_takes_in_pieces(
     head, _, output = answer.partition("\n")
     words = head.split()
     taint = Path(agent.TAINTED).read_text().strip()
-    assert (words[:4], words[5:]) == (["done", "1", "0", "0"], [taint, "19", "19"])
+    assert (words[:2], words[3:5]) == (["done", "1"], ["0", "0"])
+    assert words[6:] == [taint, "19", "19"]
     assert output == "a " * 9 + "\n"
 
 
@@ -96,9 +97,11 @@ def test_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     true = b"inf x74727565"
     requests = [b"7 " + true, b"8 " + true, b"poweroff", b"9 " + true]
     answers, marks = serve(tmp_path, monkeypatch, *requests)
-    assert [line.split()[1] for line in answers.splitlines()] == ["7", "8"]
-    what = ["ready", "begin 7", "end 7", "begin 8", "end 8"]
+    done, ends = zip(*[line.split()[1:3] for line in answers.splitlines()], strict=True)
+    assert done == ("7", "8")
+    what = ["ready", "begin 7", f"end {ends[0]}", "begin 8", f"end {ends[1]}"]
     assert marks == [f"<5>bpf-map-tracing: {word}" for word in what]
+    assert ends[0] != ends[1] and len(ends[0]) == len(ends[1]) == 16
 
 
 # Says what children it has with a server of shells on the port; writes down the

@@ -78,6 +78,9 @@ def test_lost_in_a_command(
     [
         ("garbage", "the agent answered .*'all'.* during `true`"),
         ("no numbers", "the agent answered .*'all'.* during `true`"),
+        ("too much", "the agent answered .*'9999999'.* during `true`"),
+        ("endless line", "the agent answered .*all.* during `true`"),
+        ("always alive", "the agent answered with nothing but signs of life during"),
         ("no taint", "the agent said .*'all'.* instead of being ready"),
     ],
 )
@@ -93,6 +96,17 @@ def test_console_that_does_not_show_the_end(make: Make, project: Project) -> Non
     with pytest.raises(GuestError, match=r"the console did not show .* during boot"):
         guest.__enter__()
     assert not project.guests
+
+
+def test_end_that_a_command_forges(make: Make) -> None:
+    """A test is root, and can write to the console what the agent would."""
+    forge = "for end in 1 '' begin; do echo bpf-map-tracing: end $end; done > $CONSOLE"
+    expected = r"the console did not show .* during `sh -c"
+    with (
+        pytest.raises(GuestError, match=expected),
+        make("no end", soon=True) as guest,
+    ):
+        guest.run(["sh", "-c", forge], timeout=60)
 
 
 @pytest.mark.parametrize(

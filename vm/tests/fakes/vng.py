@@ -208,7 +208,13 @@ def main() -> None:
         if HOW == "garbage":
             channel.sendall(b"ok 1 all tests passed\n")
         if HOW == "no numbers":
-            channel.sendall(b"done 1 0 0 all 0 0 0\n")
+            channel.sendall(b"done 1 end 0 0 all 0 0 0\n")
+        if HOW == "too much":
+            channel.sendall(b"done 1 end 0 0 0 4096 9999999 9999999\n")
+        while HOW == "endless line":
+            channel.sendall(b"all" * 1000)
+        while HOW == "always alive":
+            channel.sendall(b"alive\n" * 1000)
         if HOW == "no copy" and argv[0] == agent.COPY:
             argv = [agent.COPY, "/no/such/file"]
         return really_run(argv, seconds, output)
@@ -225,6 +231,12 @@ def main() -> None:
                     time.sleep(0.02)
                 say("WARNING: suspicious RCU usage")
 
+    def mark(kmsg, what):  # type: ignore[no-untyped-def]
+        if HOW != "no end" or not what.startswith("end"):
+            really_mark(kmsg, what)
+
+    really_mark = agent.mark
+    agent.mark = mark
     agent.BEAT = 0.1
     agent.run = run
     agent.lines = lines
