@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 from vm.ports import PORT
 
-
 _LONGEST_LINE = 1000  # bytes; answers are shorter
 
 

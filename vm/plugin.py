@@ -133,6 +133,8 @@ def _spread(config: pytest.Config, run: Run, results: Results) -> None:
     option.maxworkerrestart = str(chosen)
     if run.workers is not None:
         config.pluginmanager.register(run.workers)
+        # With it, pytest-xdist makes a folder in TMPDIR that stays.
+        config.pluginmanager.unregister(name="tmpdir")
 
 
 @pytest.hookimpl(wrapper=True)

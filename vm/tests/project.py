@@ -105,8 +105,6 @@ class Project:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
         path = f"{self.path / 'bin'}:{os.environ['PATH']}"
         quick = {} if self.plugins else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        # Otherwise a run with workers would remove what former sessions have left.
-        quick["PYTEST_DEBUG_TEMPROOT"] = str(self.path)
         env = {**kept, **quick, "PATH": path, **(environment or {})}
         words = [f"--cache={self.cache}", *arguments]
         process: subprocess.Popen[str] | Forked

@@ -40,7 +40,10 @@ def names(project: Project) -> list[str]:
 ALL = sorted([f"f.v{n}.passes" for n in range(8)] + ["g.a.passes", "g.b.passes"])
 
 
-def test_guest_for_each_worker(spread: Project) -> None:
+def test_guest_for_each_worker(
+    spread: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     ended = spread.run("-n", "2")
     assert ended.status == 0, ended.output
     assert "10 passed" in ended.output
@@ -56,6 +59,7 @@ def test_guest_for_each_worker(spread: Project) -> None:
         assert ended_there > 1 and log.count("bpf-map-tracing: begin ") == ended_there
     assert re.search(r"^all +10 +0 +0 ", ended.output, re.MULTILINE)
     assert "; 2 guests\n" in ended.output and ", boot " in ended.output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_lost_guest_does_not_touch_the_others(spread: Project) -> None:
