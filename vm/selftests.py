@@ -62,6 +62,10 @@ def build_programs(
     folder = image.build / "selftests"
     record = folder / f"sources-{'-'.join(targets) or 'all'}.json"
     sources = _sources(selftests)
+    if not folder.exists():
+        # Even if this build fails, nothing is from older sources.
+        folder.mkdir(parents=True)
+        write_whole(record, json.dumps(sources))
     run_logged(
         [
             *("make", f"-j{jobs}", "-C", selftests, f"KERNEL={image.tree.path}"),
@@ -72,8 +76,7 @@ def build_programs(
         log,
         what="the selftests do not build",
     )
-    if folder.exists():
-        write_whole(record, json.dumps(sources))
+    write_whole(record, json.dumps(sources))
     return Programs(folder)
 
 
@@ -93,8 +96,6 @@ def _missed(
     A file that was copied with its times, or of another checkout with the same cache,
     may be older than what was built from the one before.
     """
-    if not record.parent.exists():
-        return
     built = record.stat().st_mtime_ns if record.exists() else time.time_ns()
     last = json.loads(record.read_text()) if record.exists() else {}
     for file, stamp in sources.items():

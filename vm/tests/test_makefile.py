@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 
 from vm.build import Image
+from vm.errors import BuildError
 from vm.selftests import build_programs
 from vm.terminal import Log
 from vm.tests.diffs import OLD
@@ -161,3 +162,44 @@ def test_sources_that_make_takes_for_old(selftests: Selftests, tmp_path: Path) -
             times.append(rogue.stat().st_mtime_ns)
         assert subprocess.run([rogue], check=False).returncode == status
         assert times[0] == times[1], "the second time, nothing is made"
+
+
+def test_first_build_that_fails(selftests: Selftests, tmp_path: Path) -> None:
+    """The next one does not take all that was built for old."""
+    tree = SimpleNamespace(path=selftests.kernel)
+    image = cast(Image, SimpleNamespace(build=tmp_path / "build", tree=tree))
+    with pytest.raises(BuildError) as failed:
+        build_programs(
+            *(ROOT / "selftests", image, selftests.patches),
+            Log(tmp_path / "log", Said()),
+            jobs=1,
+            targets=["no-such-program"],
+        )
+    assert "-W" not in str(failed.value)
+    assert list((image.build / "selftests").glob("sources-*.json"))
+
+
+@pytest.mark.parametrize("lacks", [True, False])
+def test_libelf_that_lacks_functions(
+    selftests: Selftests, tmp_path: Path, lacks: bool
+) -> None:
+    """They are taken from libeu.a, but only if libelf.a does not have them."""
+    assert selftests.make("libeu.a") == ["libeu.a"]
+    tree = "void eu_search_tree_init(void *tree)"
+    (tmp_path / "main.c").write_text(
+        "int set; int elf_begin(void); int main(void) { return elf_begin(); }"
+    )
+    (tmp_path / "begin.c").write_text(
+        f"extern int set; {tree};"
+        "int elf_begin(void) { eu_search_tree_init(0); return set; }"
+    )
+    (tmp_path / "tree.c").write_text(f"extern int set; {tree} {{ set = 7; }}")
+    members = ["begin.o"] if lacks else ["begin.o", "tree.o"]
+    for command in (
+        ["gcc", "-c", "begin.c", "tree.c"],
+        ["ar", "rcs", "libelf.a", *members],
+        ["gcc", "-static", "main.c", "-L.", "-lelf", f"{selftests.out}/libeu.a"],
+    ):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    status = subprocess.run([tmp_path / "a.out"], check=False).returncode
+    assert status == (0 if lacks else 7)
