@@ -1,14 +1,16 @@
 """Whether KVM really runs a guest on this machine.
 
 That /dev/kvm opens proves nothing: there are machines where a virtual machine can
-be created but never runs Linux. So a guest is booted under KVM once, and the
-outcome is remembered until the host reboots, unless the guest was merely slow.
+be created but never runs Linux, and others whose KVM runs no guest with the host's
+own CPU model. So a guest is booted under KVM once, if need be with a plainer model,
+and the outcome is remembered until the host reboots, unless the guest was merely slow.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from vm.errors import GuestError, UsageError
@@ -18,6 +20,7 @@ from vm.terminal import Log
 
 KVM = Path("/dev/kvm")
 PROBE_DEADLINE = 20.0  # seconds from power-on to user space
+_PLAIN_CPU = "kvm64"  # what QEMU documents as the baseline of all hosts
 _REASON_LINES = 2  # the line before QEMU's last one may say more
 
 
@@ -78,22 +81,34 @@ def _probed(bzimage: Path, init: Path, remembered: Path, log: Log) -> Accel:
     try:
         entry = json.loads(remembered.read_text())
         if entry["host"] == host:
-            return Accel(entry["name"], entry["why"])
+            return Accel(entry["name"], entry["why"], entry["cpu"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no earlier probe, or an unreadable one: probe
     log.say(f"trying KVM: does a guest reach user space in {PROBE_DEADLINE:.0f} s?")
     accel, certain = _probe(bzimage, init, log)
     if certain:
         remembered.parent.mkdir(parents=True, exist_ok=True)
-        entry = {"host": host, "name": accel.name, "why": accel.why}
+        entry = {"host": host, **asdict(accel)}
         remembered.write_text(json.dumps(entry, indent=4) + "\n")
     return accel
 
 
 def _probe(bzimage: Path, init: Path, log: Log) -> tuple[Accel, bool]:
     """Boot a guest under KVM; the outcome, and whether it is due to KVM."""
+    accel, certain = _boot(bzimage, init, log, "")
+    if accel.name == "kvm" or not certain:
+        return accel, certain
+    log.say(f"KVM fails with the host's CPU model, trying {_PLAIN_CPU}")
+    plain, certain = _boot(bzimage, init, log, _PLAIN_CPU)
+    if plain.name == "kvm":
+        return plain, True
+    return replace(accel, why=f"{accel.why}, nor one with -cpu {_PLAIN_CPU}"), certain
+
+
+def _boot(bzimage: Path, init: Path, log: Log, cpu: str) -> tuple[Accel, bool]:
+    """The same with one model of the CPU; the host's own if `cpu` is empty."""
     # The user's options for the guest are not KVM's fault.
-    machine = Machine(Accel("kvm", "probe"), init=init)
+    machine = Machine(Accel("kvm", "probe", cpu), init=init)
     guest = Guest(machine, bzimage, log, boot_deadline=PROBE_DEADLINE)
     try:
         with guest:
@@ -108,9 +123,13 @@ def _probe(bzimage: Path, init: Path, log: Log) -> tuple[Accel, bool]:
         if worst is None and lines:
             reason = f"the last lines: {' / '.join(lines)}"
         why = f"{KVM} opens, but no guest reached user space"
-        # A guest that was merely too slow may be fast enough the next time.
-        slow = worst is None and not guest.vanished
+        # A guest that was merely too slow may be fast enough the next time. One
+        # without a line is not slow if KVM has just failed with another model.
+        silent = bool(cpu) and not guest.console.scan.booted
+        slow = worst is None and not guest.vanished and not silent
         return Accel(
             "tcg", f"TCG: {why} within {PROBE_DEADLINE:.0f} s ({reason})"
         ), not slow
-    return Accel("kvm", f"KVM: a guest reached user space in {seconds:.1f} s"), True
+    with_cpu = f" with -cpu {cpu}" if cpu else ""
+    why = f"KVM: a guest reached user space in {seconds:.1f} s{with_cpu}"
+    return Accel("kvm", why, cpu), True

@@ -35,10 +35,14 @@ _GDB_PORT = 1234  # the one that everybody knows
 
 @dataclass(frozen=True)
 class Accel:
-    """What runs the guest's CPUs: "kvm" or "tcg", and why, for the summary."""
+    """What runs the guest's CPUs: "kvm" or "tcg", and why, for the summary.
+
+    `cpu` is QEMU's model of the CPU; vng's choice if it is empty.
+    """
 
     name: str
     why: str
+    cpu: str = ""
 
 
 TCG = Accel("tcg", "TCG")
@@ -117,6 +121,7 @@ class Machine:
         if self.accel.name == "kvm":
             # vng asks for kvm:tcg, and QEMU would fall back to TCG silently.
             words += ["-machine", "accel=kvm"]
+            words += ["-cpu", self.accel.cpu] if self.accel.cpu else []
         elif self.one_thread:
             words += ["-accel", "tcg,thread=single"]
         if self.icount:

@@ -125,7 +125,8 @@ class Scan:
     """What a console has shown so far; it is fed in pieces, as they come.
 
     `splats` are all reports but those that are allowed, `reports` is the number of all;
-    `marks` are the agent's lines, `tail` the last lines. The kind called `without` is
+    `marks` are the agent's lines, `tail` the last lines; `booted` is whether the kernel
+    has said anything. The kind called `without` is
     left out, to see what that would miss.
     """
 
@@ -135,7 +136,7 @@ class Scan:
         self.marks: list[str] = []
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._partial = ""
-        self._booted = False
+        self.booted = False
         self._open: list[Splat] = []  # whose trace has not ended yet
         self._pattern, self._kinds, self._allowed = _headline(without)
 
@@ -164,7 +165,7 @@ class Scan:
 
     def _line(self, line: str) -> None:
         self.tail.append(line)
-        self._booted = self._booted or _KERNEL.match(line) is not None
+        self.booted = self.booted or _KERNEL.match(line) is not None
         if MARK in line:
             self.marks.append(line.partition(MARK)[2])
         if splat := self._report(line):
@@ -187,7 +188,7 @@ class Scan:
         kind = next(kind for kind in self._kinds if group == f"k{kind.rank}")
         headline = match[group]
         # Before the kernel only QEMU and vng print, and vng warns, too.
-        if not self._booted and kind.rank:
+        if not self.booted and kind.rank:
             return None
         self.reports += 1
         if self._allowed.fullmatch(headline):

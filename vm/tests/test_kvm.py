@@ -36,10 +36,14 @@ def choose(
     (project.path / "asked").write_text("")
 
     def call(
-        how: str = "", *, require_kvm: bool = False, no_kvm: bool = False
+        how: str = "",
+        *,
+        require_kvm: bool = False,
+        no_kvm: bool = False,
+        soon: bool = False,
     ) -> Accel:
         project.set(how)
-        deadline = 1.0 if how == "hangs at boot" else 60.0
+        deadline = 1.0 if soon or how == "hangs at boot" else 60.0
         monkeypatch.setattr(kvm, "PROBE_DEADLINE", deadline)
         cache = tmp_path / "cache"
         return choose_accel(
@@ -66,11 +70,33 @@ def test_kvm_that_runs_nothing(choose: Choose, project: Project) -> None:
     assert accel.why.endswith(
         "opens, but no guest reached user space within 60 s (the last lines: "
         "WARNING: vng itself warns of something / Linux version 7.3.4)"
+        ", nor one with -cpu kvm64"
     )
     assert choose() == accel
     with pytest.raises(UsageError, match=r"--require-kvm was given, but .* opens, but"):
         choose(require_kvm=True)
-    assert len(project.vng) == 1
+    assert len(project.vng) == 2
+
+
+def test_plainer_cpu(choose: Choose, project: Project, said: Said) -> None:
+    """The host's own may have a register that KVM cannot set: QEMU ends."""
+    accel = choose("vanishes at boot unless -cpu kvm64")
+    assert (accel.name, accel.cpu) == ("kvm", "kvm64")
+    assert accel.why.endswith(" s with -cpu kvm64")
+    assert said.lines[1:] == ["KVM fails with the host's CPU model, trying kvm64"]
+    assert choose("vanishes at boot") == accel
+    assert len(project.vng) == 2 and " -cpu kvm64 " in project.vng[1]
+
+
+@pytest.mark.parametrize(("prints", "probes"), [("", 2), ("after a line", 4)])
+def test_plainer_cpu_that_does_not_boot(
+    choose: Choose, project: Project, prints: str, probes: int
+) -> None:
+    """One that never says a word is not just slow."""
+    for _ in range(2):
+        accel = choose(f"vanishes, or hangs with -cpu kvm64 {prints}", soon=True)
+        assert accel.name == "tcg" and "nor one with -cpu kvm64" in accel.why
+    assert len(project.vng) == probes
 
 
 def test_slow_guest_is_not_remembered(choose: Choose, project: Project) -> None:
@@ -85,7 +111,7 @@ def test_slow_guest_is_not_remembered(choose: Choose, project: Project) -> None:
 def test_kvm_internal_error(choose: Choose, project: Project) -> None:
     assert "(KVM internal error. Suberror: 1)" in choose("KVM internal error").why
     choose()
-    assert len(project.vng) == 1
+    assert len(project.vng) == 2
 
 
 def test_kernel_that_panics_says_nothing_about_kvm(choose: Choose) -> None:

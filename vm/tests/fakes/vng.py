@@ -156,7 +156,11 @@ def main() -> None:
 
         subprocess.Popen(["sleep", "600"], process_group=0)
         subprocess.Popen(["sh", "-c", "trap '' TERM HUP; sleep 600; true"])
-    say("WARNING: vng itself warns of something", "Linux version 7.3.4")
+    plain_cpu = "-cpu kvm64" in HOW and "-cpu kvm64" in WORDS
+    say("WARNING: vng itself warns of something")
+    if HOW == "vanishes, or hangs with -cpu kvm64 " and plain_cpu:
+        linger()
+    say("Linux version 7.3.4")
     with open(f"{PROJECT}/vngs") as vngs:
         boots = len(vngs.readlines())
     if HOW in ("warns at boot", "warns and hangs at boot") or (
@@ -174,9 +178,11 @@ def main() -> None:
     if HOW == "KVM internal error":
         say("KVM internal error. Suberror: 1", "RAX=0000000000000000")
         linger()
+    if "or hangs" in HOW and plain_cpu:
+        linger()
     if "hangs at boot" in HOW or (HOW == "no KVM" and "--disable-kvm" not in WORDS):
         linger()
-    if HOW == "vanishes at boot":
+    if HOW.startswith("vanishes") and not plain_cpu:
         return
     if HOW in ("boots slowly", "warns and boots slowly"):
         for _ in range(6):
