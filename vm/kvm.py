@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from vm.errors import GuestError, UsageError
-from vm.guest import Guest
+from vm.guest import BOOT_DEADLINE, Guest
 from vm.machine import Accel, Machine, qemu_version
 from vm.terminal import Log
 
@@ -36,8 +36,8 @@ def choose_accel(
     """KVM if a guest reaches user space under it, TCG otherwise.
 
     The probe's console goes to `log`, its outcome to a file in the folder
-    `cache`; a message precedes a probe, which may take 20 s. UsageError if KVM is
-    required and does not work.
+    `cache`; a message precedes a probe, which may take 20 s, or as long as any boot if
+    KVM is required. UsageError if it is and does not work.
     """
     accel = Accel("tcg", "TCG: --no-kvm was given")
     if not no_kvm:
@@ -45,7 +45,9 @@ def choose_accel(
         if reason:
             accel = Accel("tcg", f"TCG: {reason}")
         else:
-            accel = _probed(bzimage, init, cache / "kvm-probe.json", log)
+            deadline = BOOT_DEADLINE if require_kvm else PROBE_DEADLINE
+            probe = Probe(bzimage, init, log, deadline)
+            accel = _probed(probe, cache / "kvm-probe.json")
     if require_kvm and accel.name != "kvm":
         raise UsageError(
             f"--require-kvm was given, but {accel.why.removeprefix('TCG: ')}",
@@ -76,60 +78,71 @@ def _host(log: Log) -> dict[str, str]:
     }
 
 
-def _probed(bzimage: Path, init: Path, remembered: Path, log: Log) -> Accel:
-    host = _host(log)
+@dataclass(frozen=True)
+class Probe:
+    """A guest to boot under KVM, given up after `deadline` seconds of silence."""
+
+    bzimage: Path
+    init: Path
+    log: Log
+    deadline: float
+
+    def run(self) -> tuple[Accel, bool]:
+        """Boot it; the outcome, and whether it is due to KVM."""
+        accel, certain = self._boot("")
+        if accel.name == "kvm" or not certain:
+            return accel, certain
+        self.log.say(f"KVM fails with the host's CPU model, trying {_PLAIN_CPU}")
+        plain, certain = self._boot(_PLAIN_CPU)
+        if plain.name == "kvm":
+            return plain, True
+        why = f"{accel.why}, nor one with -cpu {_PLAIN_CPU}"
+        return replace(accel, why=why), certain
+
+    def _boot(self, cpu: str) -> tuple[Accel, bool]:
+        """The same with one model of the CPU; the host's own if `cpu` is empty."""
+        # The user's options for the guest are not KVM's fault.
+        machine = Machine(Accel("kvm", "probe", cpu), init=self.init)
+        guest = Guest(machine, self.bzimage, self.log, boot_deadline=self.deadline)
+        try:
+            with guest:
+                seconds = guest.boot_seconds
+        except GuestError as error:
+            worst = guest.worst
+            if worst is not None and worst.kind.rank > 0:
+                # The kernel ran well enough to say what is wrong with itself.
+                return Accel("tcg", f"TCG: the guest under KVM: {error.what}"), False
+            reason = worst.headline if worst else "no output"
+            lines = guest.console.scan.last_lines(_REASON_LINES)
+            if worst is None and lines:
+                reason = f"the last lines: {' / '.join(lines)}"
+            why = f"{KVM} opens, but no guest reached user space"
+            # A guest that was merely too slow may be fast enough the next time. One
+            # without a line is not slow if KVM has just failed with another model.
+            silent = bool(cpu) and not guest.console.scan.booted
+            slow = worst is None and not guest.vanished and not silent
+            return Accel(
+                "tcg", f"TCG: {why} within {self.deadline:.0f} s ({reason})"
+            ), not slow
+        with_cpu = f" with -cpu {cpu}" if cpu else ""
+        why = f"KVM: a guest reached user space in {seconds:.1f} s{with_cpu}"
+        return Accel("kvm", why, cpu), True
+
+
+def _probed(probe: Probe, remembered: Path) -> Accel:
+    """What the probe finds, or has found since the host was booted."""
+    host = _host(probe.log)
     try:
         entry = json.loads(remembered.read_text())
         if entry["host"] == host:
             return Accel(entry["name"], entry["why"], entry["cpu"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no earlier probe, or an unreadable one: probe
-    log.say(f"trying KVM: does a guest reach user space in {PROBE_DEADLINE:.0f} s?")
-    accel, certain = _probe(bzimage, init, log)
+    seconds = f"{probe.deadline:.0f} s"
+    probe.log.say(f"trying KVM: does a guest reach user space in {seconds}?")
+    accel, certain = probe.run()
     if certain:
         remembered.parent.mkdir(parents=True, exist_ok=True)
         entry = {"host": host, **asdict(accel)}
         remembered.write_text(json.dumps(entry, indent=4) + "\n")
     return accel
-
-
-def _probe(bzimage: Path, init: Path, log: Log) -> tuple[Accel, bool]:
-    """Boot a guest under KVM; the outcome, and whether it is due to KVM."""
-    accel, certain = _boot(bzimage, init, log, "")
-    if accel.name == "kvm" or not certain:
-        return accel, certain
-    log.say(f"KVM fails with the host's CPU model, trying {_PLAIN_CPU}")
-    plain, certain = _boot(bzimage, init, log, _PLAIN_CPU)
-    if plain.name == "kvm":
-        return plain, True
-    return replace(accel, why=f"{accel.why}, nor one with -cpu {_PLAIN_CPU}"), certain
-
-
-def _boot(bzimage: Path, init: Path, log: Log, cpu: str) -> tuple[Accel, bool]:
-    """The same with one model of the CPU; the host's own if `cpu` is empty."""
-    # The user's options for the guest are not KVM's fault.
-    machine = Machine(Accel("kvm", "probe", cpu), init=init)
-    guest = Guest(machine, bzimage, log, boot_deadline=PROBE_DEADLINE)
-    try:
-        with guest:
-            seconds = guest.boot_seconds
-    except GuestError as error:
-        worst = guest.worst
-        if worst is not None and worst.kind.rank > 0:
-            # The kernel ran well enough to say what is wrong with itself.
-            return Accel("tcg", f"TCG: the guest under KVM: {error.what}"), False
-        reason = worst.headline if worst else "no output"
-        lines = guest.console.scan.last_lines(_REASON_LINES)
-        if worst is None and lines:
-            reason = f"the last lines: {' / '.join(lines)}"
-        why = f"{KVM} opens, but no guest reached user space"
-        # A guest that was merely too slow may be fast enough the next time. One
-        # without a line is not slow if KVM has just failed with another model.
-        silent = bool(cpu) and not guest.console.scan.booted
-        slow = worst is None and not guest.vanished and not silent
-        return Accel(
-            "tcg", f"TCG: {why} within {PROBE_DEADLINE:.0f} s ({reason})"
-        ), not slow
-    with_cpu = f" with -cpu {cpu}" if cpu else ""
-    why = f"KVM: a guest reached user space in {seconds:.1f} s{with_cpu}"
-    return Accel("kvm", why, cpu), True
