@@ -94,10 +94,17 @@ def _missed(
     """What make would not see to have changed since the last build, as it names it.
 
     A file that was copied with its times, or of another checkout with the same cache,
-    may be older than what was built from the one before.
+    may be older than what was built from the one before. What was never built needs
+    only what was built for other targets.
     """
-    built = record.stat().st_mtime_ns if record.exists() else time.time_ns()
-    last = json.loads(record.read_text()) if record.exists() else {}
+    others = sorted(record.parent.glob("sources-*.json"), key=_changed)
+    known = [record] if record.exists() else others[-1:]
+    built = _changed(known[0]) if known else time.time_ns()
+    last = json.loads(known[0].read_text()) if known else {}
     for file, stamp in sources.items():
         if stamp != last.get(file) and stamp[0] <= built:
             yield os.path.relpath(file, selftests)
+
+
+def _changed(file: Path) -> int:
+    return file.stat().st_mtime_ns

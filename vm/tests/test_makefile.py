@@ -153,15 +153,18 @@ def test_sources_that_make_takes_for_old(selftests: Selftests, tmp_path: Path) -
         makefile = shutil.copy(ROOT / "selftests" / "Makefile", root / "selftests")
         os.utime(makefile, ns=(OLD, OLD))
         times = []
-        for _ in range(2):
+        for _ in range(3):
             build_programs(
                 *(root / "selftests", image, selftests.patches, log),
                 jobs=1,
                 targets=["faults"],
             )
             times.append(rogue.stat().st_mtime_ns)
+            if len(times) == 2:  # as if other targets had been built, and these not
+                record = rogue.with_name("sources-faults.json")
+                record.rename(record.with_name("sources-all.json"))
         assert subprocess.run([rogue], check=False).returncode == status
-        assert times[0] == times[1], "the second time, nothing is made"
+        assert len({*times}) == 1, "the second and third time, nothing is made"
 
 
 def test_first_build_that_fails(selftests: Selftests, tmp_path: Path) -> None:
