@@ -95,8 +95,12 @@ int report_differences(struct upgrade *u);
 void report_fill_in(struct upgrade *u);
 int report_judge(struct upgrade *u);
 
-/* special.c: add those of a type at `offset`; returns their number, -1: too many. */
+/* special.c: does a field of this type belong to the kernel? */
 struct btf;
+struct btf_type;
+bool special_type(const struct btf *btf, const struct btf_type *t);
+
+/* Add those of a type at `offset`; returns their number, -1: too many. */
 int special_find(const struct btf *btf, __u32 id, __u32 offset,
 		 struct upgrade_field *special, int count);
 

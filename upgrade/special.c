@@ -10,7 +10,7 @@ static const char *const special_types[] = {
 	"bpf_list_node", "bpf_rb_root", "bpf_rb_node", "bpf_refcount", "bpf_task_work",
 };
 
-static bool is_special(const struct btf *btf, const struct btf_type *t)
+bool special_type(const struct btf *btf, const struct btf_type *t)
 {
 	const char *name = btf__name_by_offset(btf, t->name_off);
 
@@ -42,7 +42,7 @@ int special_find(const struct btf *btf, __u32 id, __u32 offset,
 
 	if (!t || count < 0)
 		return count;
-	if (is_special(btf, t)) {
+	if (special_type(btf, t)) {
 		if (count == UPGRADE_MAX_SPECIAL)
 			return -1;
 		special[count++] = (struct upgrade_field){ offset, btf__resolve_size(btf, id) };

@@ -83,7 +83,7 @@ def build_programs(
 def _sources(selftests: Path) -> dict[str, list[int]]:
     """Each file that the tests are built from: when it was changed, and its size."""
     root = selftests.parent
-    files = [*selftests.rglob("*"), *(root / "upgrade").glob("*"), root / "vm/init.c"]
+    files = [*selftests.rglob("*"), *(root / "upgrade").rglob("*"), root / "vm/init.c"]
     status = {str(file): file.stat() for file in files if file.is_file()}
     return {name: [s.st_mtime_ns, s.st_size] for name, s in status.items()}
 

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The old version of upgrade_gen.c, which has never heard of the library. */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+#define old_key key
+#define old_value value
+#define old_part part
+#define old_state state
+#define OLD_IDLE IDLE
+#define OLD_BUSY BUSY
+#include "upgrade_gen.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8);
+	__type(key, struct key);
+	__type(value, struct value);
+} flows_by_address SEC(".maps");
+
+SEC("fentry/__x64_sys_getpgid")
+int idle(void *ctx)
+{
+	return 0;
+}
