@@ -20,8 +20,15 @@ struct {
 	__type(value, struct value);
 } flows_by_address SEC(".maps");
 
+/* For pins of something else than a map. */
 SEC("fentry/__x64_sys_getpgid")
 int idle(void *ctx)
+{
+	return 0;
+}
+
+SEC("fexit/__x64_sys_getpgid")
+int late(void *ctx)
 {
 	return 0;
 }

@@ -8,10 +8,17 @@
 
 static const char usage[] =
 	"usage: bpf-upgrade gen OLD NEW.o [MAP [OLD_MAP]]\n"
+	"       bpf-upgrade plan|run|resume PINS NEW.o\n"
+	"       bpf-upgrade status PINS\n"
 	"\n"
 	"gen    prints C for the new version's program: the old map's types, and functions\n"
 	"       that convert its elements. OLD is a pinned map, or the object that it was\n"
-	"       loaded from (then MAP is its name, or OLD_MAP if the new one has another).\n";
+	"       loaded from (then MAP is its name, or OLD_MAP if the new one has another).\n"
+	"plan   says what is to be done, or why it cannot be, and changes nothing. PINS is a\n"
+	"       folder in which the old version's maps and links are pinned.\n"
+	"run    does it: in the end, PINS has the maps and links of the new version.\n"
+	"resume finishes it if it failed or was killed after the new version took over.\n"
+	"status says whether that is the case.\n";
 
 static const struct {
 	const char *name;
@@ -19,6 +26,10 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "gen", 2, 4, gen },
+	{ "plan", 2, 2, plan },
+	{ "run", 2, 2, run },
+	{ "resume", 2, 2, resume_run },
+	{ "status", 1, 1, status },
 };
 
 static char warning[TEXT];

@@ -131,7 +131,11 @@ struct comparison {
 bool compare(const struct side *old, const struct side *new, struct comparison *comparison);
 void comparison_free(struct comparison *comparison);
 
-/* gen.c */
+/* gen.c, plan.c, run.c, resumption.c */
 int gen(int argc, char **argv);
+int plan(int argc, char **argv);
+int run(int argc, char **argv);
+int resume_run(int argc, char **argv);
+int status(int argc, char **argv);
 
 #endif /* COMMAND_H */

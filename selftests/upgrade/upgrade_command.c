@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* bpf-upgrade run, status and resume. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include "upgrade_tool.h"
+
+struct count {
+	__u64 calls, by_new;
+};
+
+/* What is pinned there is the new version's. */
+static struct count count_in(const char *map)
+{
+	struct count count = {};
+	__u32 pid = PID;
+	int fd = bpf_obj_get(map);
+
+	if (fd < 0 || bpf_map_lookup_elem(fd, &pid, &count))
+		count.calls = -1;
+	close(fd);
+	return count;
+}
+
+/* The new version counts, with the maps of the old one. */
+static void expect_new(struct __test_metadata *_metadata, FIXTURE_DATA(tool) *self,
+		       __u64 calls)
+{
+	struct count count = count_in("pins/counts");
+
+	EXPECT_EQ(calls, count.calls);
+	call(3);
+	EXPECT_EQ(calls + 3, count_in("pins/counts").calls);
+	EXPECT_EQ(count.by_new + 3, count_in("pins/counts").by_new);
+	EXPECT_EQ(self->settings, pinned_id("pins/settings"));
+	EXPECT_NE(0, access("pins/upgrade", F_OK));
+	EXPECT_EQ(0, access("pins/count_calls", F_OK));
+	run(&told, "status", "pins");
+	EXPECT_STREQ("pins: no upgrade\n", told.out);
+}
+
+/* While the program counts, nothing is lost. */
+TEST_F_TIMEOUT(tool, runs, SECONDS)
+{
+	int stop[2], done[2], n = 0;
+	pid_t child;
+	char byte;
+
+	let_go(self);
+	ASSERT_EQ(0, pipe2(stop, O_NONBLOCK) || pipe(done));
+	child = fork();
+	if (!child) {
+		for (; read(stop[0], &byte, 1) < 0; n++)
+			call(1);
+		exit(write(done[1], &n, sizeof(n)) != sizeof(n));
+	}
+	run(&told, "run", "pins", "new.o");
+	EXPECT_EQ(0, told.status) TH_LOG("%s", told.err);
+	EXPECT_NE(NULL, strstr(told.out, "upgraded pins: ")) TH_LOG("%s", told.out);
+	ASSERT_EQ(1, write(stop[1], &byte, 1));
+	ASSERT_EQ(sizeof(n), read(done[0], &n, sizeof(n)));
+	waitpid(child, NULL, 0);
+	EXPECT_LT(0, n);
+	EXPECT_LT(0, count_in("pins/counts").by_new);
+	EXPECT_GT(n, count_in("pins/counts").by_new);
+	expect_new(_metadata, self, BEFORE + n);
+}
+
+/* The old program stays attached as long as its loader keeps the link. */
+TEST_F_TIMEOUT(tool, resumes, SECONDS)
+{
+	run(&told, "run", "pins", "new.o");
+	EXPECT_EQ(1, told.status);
+	EXPECT_NE(NULL, strstr(told.err, "not finished: cannot detach the old version: count_calls is unpinned, but another process has it open"))
+		TH_LOG("%s", told.err);
+	run(&told, "status", "pins");
+	EXPECT_NE(NULL, strstr(told.out, "pins: an upgrade is not finished, the new version is in charge"))
+		TH_LOG("%s", told.out);
+	run(&told, "run", "pins", "new.o");
+	EXPECT_EQ(1, told.status);
+	EXPECT_NE(NULL, strstr(told.err, "run bpf-upgrade resume pins new.o")) TH_LOG("%s", told.err);
+	run(&told, "resume", "pins", "old.o");
+	EXPECT_STREQ("bpf-upgrade: old.o does not include upgrade.bpf.h: see bpf-upgrade gen\n", told.err);
+	run(&told, "resume", "pins", "new.o");
+	EXPECT_NE(NULL, strstr(told.err, "still has a program that uses the old map")) TH_LOG("%s", told.err);
+	let_go(self);
+	usleep(200000);
+	run(&told, "resume", "pins", "new.o");
+	EXPECT_EQ(0, told.status) TH_LOG("%s", told.err);
+	expect_new(_metadata, self, BEFORE);
+	run(&told, "resume", "pins", "new.o");
+	EXPECT_STREQ("bpf-upgrade: there is no upgrade in pins to resume\n", told.err);
+}
+
+/* Killed while it waits for the old program to go, which still handles its events. */
+TEST_F_TIMEOUT(tool, killed, SECONDS)
+{
+	char *argv[] = { "bpf-upgrade", "run", "pins", "new.o", NULL };
+	pid_t child = fork();
+
+	if (!child)
+		exit(command(4, argv));
+	while (!access("pins/count_calls", F_OK) && !waitpid(child, NULL, WNOHANG))
+		usleep(10000);
+	run(&told, "status", "pins");
+	EXPECT_STREQ("pins: an upgrade is at work\n", told.out);
+	run(&told, "resume", "pins", "new.o");
+	EXPECT_STREQ("bpf-upgrade: another bpf-upgrade is at work in pins\n", told.err);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	/* As if it had been killed before it unpinned the link: that has to wait for events. */
+	ASSERT_EQ(0, bpf_obj_pin(bpf_link__fd(self->link), "pins/count_calls"));
+	let_go(self);
+	run(&told, "resume", "pins", "new.o");
+	EXPECT_EQ(0, told.status) TH_LOG("%s", told.err);
+	expect_new(_metadata, self, BEFORE);
+}
+
+/* What is left by one that was killed before the switch is removed. */
+TEST_F_TIMEOUT(tool, starts_again, SECONDS)
+{
+	ASSERT_EQ(0, mkdir("pins/upgrade", 0700));
+	ASSERT_EQ(0, bpf_obj_pin(bpf_link__fd(self->link), "pins/upgrade/count_calls"));
+	let_go(self);
+	run(&told, "status", "pins");
+	EXPECT_NE(NULL, strstr(told.out, "the old version is in charge")) TH_LOG("%s", told.out);
+	run(&told, "resume", "pins", "new.o");
+	EXPECT_EQ(1, told.status);
+	run(&told, "run", "pins", "new.o");
+	EXPECT_EQ(0, told.status) TH_LOG("%s", told.err);
+	expect_new(_metadata, self, BEFORE);
+}
+
+TEST_HARNESS_MAIN

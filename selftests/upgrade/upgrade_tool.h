@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A program that runs, with its maps and its link pinned as bpftool does it: bpftool prog
+ * loadall old.o pins pinmaps pins autoattach
+ */
+#ifndef UPGRADE_TOOL_H
+#define UPGRADE_TOOL_H
+
+#include "upgrade_command.h"
+#include "upgrade.h"
+#include "upgrade_tool.skel.h"
+#include "upgrade_tool_old.skel.h"
+
+#define PID 77777		/* of nobody */
+#define BEFORE 5		/* calls before the upgrade */
+
+static struct told told;
+
+FIXTURE(tool)
+{
+	struct bpf_link *link;	/* of the old version, while a test keeps it */
+	__u32 settings;		/* id */
+};
+
+static inline void call(int n)
+{
+	while (n--)
+		getpgid(PID);
+}
+
+FIXTURE_SETUP(tool)
+{
+	struct upgrade_tool_old *old;
+	__u32 zero = 0, one = 1;
+
+	libbpf_set_print(print_warnings);
+	ASSERT_EQ(0, make_folder());
+	PUT_OBJECT("new.o", upgrade_tool);
+	PUT_OBJECT("old.o", upgrade_tool_old);
+	old = upgrade_tool_old__open_and_load();
+	ASSERT_NE(NULL, old);
+	self->link = bpf_program__attach(old->progs.count_calls);
+	ASSERT_NE(NULL, self->link);
+	ASSERT_EQ(0, bpf_link__pin(self->link, "pins/count_calls"));
+	ASSERT_EQ(0, bpf_map__pin(old->maps.counts, "pins/counts"));
+	ASSERT_EQ(0, bpf_map__pin(old->maps.settings, "pins/settings"));
+	ASSERT_EQ(0, bpf_map_update_elem(bpf_map__fd(old->maps.settings), &zero, &one, 0));
+	self->settings = id_of(bpf_map__fd(old->maps.settings));
+	upgrade_tool_old__destroy(old);
+	call(BEFORE);
+}
+
+static inline void let_go(FIXTURE_DATA(tool) *self)
+{
+	bpf_link__destroy(self->link);
+	self->link = NULL;
+}
+
+FIXTURE_TEARDOWN(tool)
+{
+	let_go(self);
+	remove_folder();
+}
+
+static inline __u32 pinned_id(const char *map)
+{
+	int fd = bpf_obj_get(map);
+	__u32 id = fd < 0 ? 0 : id_of(fd);
+
+	close(fd);
+	return id;
+}
+
+#endif /* UPGRADE_TOOL_H */

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
+/* The end of an upgrade: the pins of the new version replace those of the old one. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+#include "run.h"
+
+struct finish {
+	const char *pins;
+	struct upgrade_config config;
+	__u32 old_map;		/* its id */
+};
+
+static __u32 map_id(int fd)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	return fd_is(fd, "bpf-map") && !bpf_map_get_info_by_fd(fd, &info, &len) ? info.id : 0;
+}
+
+/* What an upgrade needs besides what its version has. */
+static bool is_own(const char *name)
+{
+	static const char *const own[] = {
+		"upgrade_", "_rodata_upgrade", "_data_upgrade", "_bss_upgrade",
+	};
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
+		if (!strncmp(name, own[i], strlen(own[i])))
+			return true;
+	return false;
+}
+
+/* One by one: if this is interrupted, it is done again with the rest. */
+static int move(const char *path, const char *name, int fd, void *ctx)
+{
+	const struct finish *finish = ctx;
+
+	if (is_own(name) || map_id(fd) == finish->old_map)
+		return 0;
+	return rename(path, PATH(finish->pins, name)) ? -errno : 0;
+}
+
+static int drop(const char *path, const char *name, int fd, void *ctx)
+{
+	const struct finish *finish = ctx;
+
+	return map_id(fd) == finish->old_map && unlink(path) ? -errno : 0;
+}
+
+static bool read_config(const char *next, struct upgrade_config *config)
+{
+	struct bpf_map_info info = {};
+	int fd = bpf_obj_get(PATH(next, "_rodata_upgrade"));
+	__u32 len = sizeof(info), zero = 0;
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = !bpf_map_get_info_by_fd(fd, &info, &len) && info.value_size == sizeof(*config) &&
+	     !bpf_map_lookup_elem(fd, &zero, config);
+	close(fd);
+	return ok;
+}
+
+int finish(const char *pins)
+{
+	struct finish finish = { .pins = pins };
+	struct path next = path_of(pins, "upgrade");
+	int err = 0, fd;
+
+	/* Without it, all has been moved before. */
+	if (read_config(next.text, &finish.config)) {
+		fd = bpf_obj_get(PATH(next.text, finish.config.old_map));
+		finish.old_map = fd < 0 ? 0 : map_id(fd);
+		if (fd >= 0)
+			close(fd);
+		err = folder_each(next.text, move, &finish);
+		if (!err && finish.old_map)
+			err = folder_each(pins, drop, &finish);
+	}
+	err = err ?: folder_remove(next.text);
+	return err ? fail("the upgrade is done, but not the pins in %s: %s; run bpf-upgrade resume",
+			  pins, strerror(-err)) : 0;
+}

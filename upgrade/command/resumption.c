@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
+/* bpf-upgrade resume and status: what is left of an upgrade that did not finish. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+#include "run.h"
+
+/* Use the maps of the upgrade, all of which are pinned; the library takes the old one. */
+static int reuse_maps(struct task *task)
+{
+	struct bpf_map_info info;
+	struct bpf_map *map;
+	__u32 len;
+	int err, fd;
+
+	bpf_object__for_each_map(map, task->obj) {
+		if (map == task->upgrade->old_map)
+			continue;
+		fd = bpf_obj_get(pin_of(task->next.text, map).text);
+		memset(&info, 0, sizeof(info));
+		len = sizeof(info);
+		err = fd < 0 || bpf_map_get_info_by_fd(fd, &info, &len) ||
+		      info.key_size != bpf_map__key_size(map) ||
+		      info.value_size != bpf_map__value_size(map) ||
+		      bpf_map__reuse_fd(map, fd);
+		if (fd >= 0)
+			close(fd);
+		if (err)
+			return fail("the map %s of %s is not in %s: resume with the object that was run",
+				    bpf_map__name(map), task->file, task->next.text);
+	}
+	return 0;
+}
+
+/* If the upgrade was killed before it did so. Events of before the switch may be in flight. */
+static int detach_old(struct task *task)
+{
+	struct bpf_map_info info = {};
+	struct links next = {};
+	__u32 len = sizeof(info), foreign;
+	int err;
+
+	if (links_in(task->pins, &task->old_links) || links_in(task->next.text, &next))
+		return fail("cannot read the links in %s", task->pins);
+	if (task->old_links.count) {
+		task->upgrade->report = &task->upgrade->full;
+		err = wait_for_calls(task->upgrade);
+		if (err)
+			return fail("%s: %s", task->upgrade->full.error, strerror(-err));
+		if (run_detach(task))
+			return fail("%s", task->error);
+	}
+	bpf_map_get_info_by_fd(task->old.fd, &info, &len);
+	foreign = links_foreign(&next, &next, info.id);
+	return foreign ? fail("link %u still has a program that uses the old map: end the process that has it open",
+			      foreign) : 0;
+}
+
+static int resume(struct task *task)
+{
+	struct upgrade_report report = { .sz = sizeof(report) };
+	struct upgrade_state state;
+	int err;
+
+	if (!task_state(task->next.text, &state))
+		return fail("there is no upgrade in %s to resume", task->pins);
+	if (state.phase < UPGRADE_SWITCHED)
+		return fail("the upgrade in %s did not get as far as the switch, the old version is in charge: run it again",
+			    task->pins);
+	if (state.phase == UPGRADE_DONE)
+		return finish(task->pins);
+	err = task_open_object(task) ?:
+	      side_of_pin(&task->old, PATH(task->next.text, task->config->old_map)) ?:
+	      run_open(task) ?: reuse_maps(task);
+	if (err)
+		return err;
+	if (bpf_object__load(task->obj))
+		return fail("cannot load %s: %s", task->file, reason());
+	err = detach_old(task);
+	if (err)
+		return err;
+	err = upgrade_resume(task->upgrade, &report);
+	return run_conclude(task, err, &report);
+}
+
+static void start(struct task *task, const char *pins, const char *file)
+{
+	memset(task, 0, sizeof(*task));
+	task->pins = pins;
+	task->file = file;
+	task->next = path_of(pins, "upgrade");
+	task->old.fd = -1;
+	task->lock = folder_lock(pins);
+}
+
+int resume_run(int argc, char **argv)
+{
+	struct task task;
+	int err;
+
+	if (!side_is_pin(argv[0]))
+		return fail("%s is not a folder of a bpf file system", argv[0]);
+	start(&task, argv[0], argv[1]);
+	err = task.lock < 0 ? fail("another bpf-upgrade is at work in %s", task.pins) :
+			      resume(&task);
+	task_close(&task);
+	return err;
+}
+
+int status(int argc, char **argv)
+{
+	struct upgrade_state state = {};
+	struct task task;
+	const char *pins = argv[0];
+
+	if (!side_is_pin(pins))
+		return fail("%s is not a folder of a bpf file system", pins);
+	start(&task, pins, NULL);
+	if (access(task.next.text, F_OK))
+		printf("%s: no upgrade\n", pins);
+	else if (task.lock < 0)
+		printf("%s: an upgrade is at work\n", pins);
+	else if (!task_state(task.next.text, &state) || state.phase < UPGRADE_SWITCHED)
+		printf("%s: an upgrade was killed, the old version is in charge: bpf-upgrade run starts again\n",
+		       pins);
+	else if (state.phase < UPGRADE_DONE)
+		printf("%s: an upgrade is not finished, the new version is in charge and still needs the old map: bpf-upgrade resume goes on\n",
+		       pins);
+	else
+		printf("%s: an upgrade is done, except for the pins: bpf-upgrade resume moves them\n",
+		       pins);
+	if (state.phase >= UPGRADE_WATCHING)
+		printf("%llu changes of the old map seen, %llu elements copied, %llu changed for the new version\n",
+		       state.reported, state.changed[UPGRADE_COPY], state.changed[UPGRADE_REFRESH]);
+	task_close(&task);
+	return 0;
+}
