@@ -33,6 +33,7 @@ PAIR(large, __u32 f, __s32 f);
 PAIR(boolean, __u8 f, _Bool f);
 PAIR(bits, __u32 f:4, __u32 f:5);
 PAIR(unions, union { __u32 a; __u64 b; } f, union { __u32 a; __u16 b; } f);
+PAIR(members, union { __u32 a; __u8 b; } f, union { __u32 a; __u8 b; __u8 c; } f);
 PAIR(into_union, __u32 f, union { __u32 f; __u8 bytes[16]; });
 PAIR(out_of_union, union { __u32 f; __u8 bytes[16]; }, __u32 f);
 PAIR(no_name, union { struct { __u32 a; __u32 b; }; }, union { struct { __u32 a; }; });

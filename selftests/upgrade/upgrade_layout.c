@@ -23,6 +23,7 @@ REFUSES(negative, "value field f: __s32 cannot become __u64: negative numbers wo
 REFUSES(large, "value field f: __u32 cannot become __s32: large numbers would become negative ones");
 REFUSES(bits, "value field f: __u32 cannot become __u32: bit fields are only copied with a struct that is unchanged");
 REFUSES(unions, "value field f: union {...} cannot become union {...}: it is not known which member is in use");
+REFUSES(members, "value field f: union {...} cannot become union {...}: it is not known which member is in use");
 REFUSES(into_union, "value field f: __u32 cannot move into a union");
 REFUSES(out_of_union, "value field f: __u32 cannot move out of a union");
 REFUSES(no_name, "value: struct no_name_old cannot become struct no_name_new: a union without a name has no member of its size");
