@@ -119,7 +119,7 @@ static void switch_and_judge(struct __test_metadata *_metadata, FIXTURE_DATA(nai
 		TH_LOG("nothing was lost: the load or the judge is too weak");
 }
 
-TEST_F(naive, copy)
+TEST_F_TIMEOUT(naive, copy, SECONDS)
 {
 	attach(_metadata, self, self->new->progs.new_event, &self->new->links.new_event);
 	copy_by_iterator(_metadata, self);
@@ -127,7 +127,7 @@ TEST_F(naive, copy)
 	switch_and_judge(_metadata, self);
 }
 
-TEST_F(naive, mirror)
+TEST_F_TIMEOUT(naive, mirror, SECONDS)
 {
 	struct upgrade_naive *new = self->new;
 
