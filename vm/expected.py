@@ -14,9 +14,11 @@ from typing import Any
 from vm.errors import HarnessError, reading
 from vm.results import TestResult
 
-# What libbpf says when it cannot load a program for a hook that is not there.
+# What libbpf says when it cannot load a program for a hook that is not there, and
+# bpf-upgrade repeats.
 _NO_HOOK = re.compile(
-    r"libbpf: .*\bbpf_map_trace_(update_elem|delete_elem|updated|deleted|evicted)\b"
+    r"(?:libbpf: |bpf-upgrade: cannot load ).*"
+    r"\bbpf_map_trace_(update_elem|delete_elem|updated|deleted|evicted)\b"
 )
 
 

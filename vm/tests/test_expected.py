@@ -40,6 +40,8 @@ def result(outcome: str, output: str = "", *, checked: bool = True) -> TestResul
              "needs patch 3")
             for hook in HOOKS
         ),
+        (result("failed", NO_HOOK.replace("libbpf", "bpf-upgrade: cannot load new.o")),
+         3, 0, "xfailed", "needs patch 3"),
         (result("failed"), 3, 2, "xfailed", "needs patch 3"),
         (result("failed"), 3, 0, "failed", "why"),  # for some other reason
         (result("failed", NO_HOOK, checked=False), 3, 0, "failed", "why"),
