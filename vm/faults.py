@@ -145,7 +145,8 @@ def _fire(run: Run, fault: Fault) -> Found:
     timer = threading.Timer(QEMU_DELAY, _kill, [pid, fault.qemu])
     begin = time.monotonic()
     try:
-        console = run.guest().console.log
+        guest = run.guest()
+        console, limit = guest.console.log, fault.limit * guest.slowness
         run.copy(program)
         begin = time.monotonic()
         if fault.qemu:
@@ -155,6 +156,7 @@ def _fire(run: Run, fault: Fault) -> Found:
     except GuestError as error:
         if not fault.append:
             raise
+        limit = fault.limit
         console = run.logs.log(run.console).path
         result = TestResult(program, name, "failed", error.what)
     finally:
@@ -167,7 +169,7 @@ def _fire(run: Run, fault: Fault) -> Found:
         run.drop_guest()
     named = result.outcome if result.outcome == "passed" else result.reason
     return Found(
-        *(fault, named or result.outcome, seconds),
+        *(replace(fault, limit=limit), named or result.outcome, seconds),
         trace=len(result.diagnostics),
         decoded=sum(bool(_SOURCE.search(line)) for line in result.diagnostics),
         cpus=sum(line.startswith("Thread ") for line in result.state),

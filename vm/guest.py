@@ -53,7 +53,8 @@ class Guest:
     `sockets` is what the paths of QEMU's Unix sockets begin with: that of attach.py
     ends in ".shell"; hung.py uses the others and `vmlinux`. Entering, run() and
     leaving raise GuestError if the guest is lost; by then none of its processes is
-    left, and `state` says what a guest that hung was doing.
+    left, and `state` says what a guest that hung was doing. `slowness` is how many
+    times as long its limits are as usual.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Guest:
         self._given_up = float("inf")  # when, after the kernel reported a hang
         self._taint = 0
         self._booting = True
-        self._slowness = 1.0
+        self.slowness = 1.0
         self._sockets = sockets
         self._vmlinux = vmlinux
 
@@ -129,7 +130,7 @@ class Guest:
             raise
         self.boot_seconds = time.monotonic() - begin
         self._booting = False
-        self._slowness = max(1.0, self.boot_seconds / _USUAL_BOOT)
+        self.slowness = max(1.0, self.boot_seconds / _USUAL_BOOT)
         return self
 
     def __exit__(
@@ -154,8 +155,8 @@ class Guest:
         self._before = len(self.splats)
         self._reports = self.console.scan.reports
         self._given_up = float("inf")
-        timeout = timeout * self._slowness if self._timeouts else float("inf")
-        deadline = time.monotonic() + timeout + ANSWER_MARGIN * self._slowness
+        timeout = timeout * self.slowness if self._timeouts else float("inf")
+        deadline = time.monotonic() + timeout + ANSWER_MARGIN * self.slowness
         self._channel.send(request(self._requests, timeout, argv))
         header = self._receive_answer(deadline, doing)
         if header[:2] == ["stuck", str(self._requests)]:
@@ -191,7 +192,7 @@ class Guest:
 
     def _wait_for_mark(self, what: str, doing: str) -> None:
         """Wait for a mark of the agent's on the console, which may be behind."""
-        seconds = CONSOLE_DEADLINE * self._slowness if self._timeouts else float("inf")
+        seconds = CONSOLE_DEADLINE * self.slowness if self._timeouts else float("inf")
         marks = self.console.scan.marks
         if not self.console.wait_for(lambda: what in marks[-20:], seconds):
             if self.console.ended:
@@ -199,7 +200,7 @@ class Guest:
             raise self._lost(f"the console did not show the end of what ran {doing}")
 
     def _deadline(self, seconds: float) -> float:
-        seconds = seconds * self._slowness if self._timeouts else float("inf")
+        seconds = seconds * self.slowness if self._timeouts else float("inf")
         return time.monotonic() + seconds
 
     def _boot(self, deadline: float) -> None:
@@ -265,7 +266,7 @@ class Guest:
 
     def _power_off(self) -> None:
         self._channel.send("poweroff")
-        if not self.console.closed(POWER_OFF_DEADLINE * self._slowness):
+        if not self.console.closed(POWER_OFF_DEADLINE * self.slowness):
             raise self._lost_hanging("at power-off")
         if self._dead:
             raise self.lost("at power-off")

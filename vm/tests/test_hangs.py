@@ -22,13 +22,13 @@ def test_slow_boot_and_what_follows(make: Make) -> None:
     """
     with make("warns and boots slowly", deadline=2.0) as guest:
         assert guest.boot_seconds > 2.5 and len(guest.splats) == 12
-    assert guest._slowness == 1.0
+    assert guest.slowness == 1.0
     begin = time.monotonic()
     with pytest.raises(GuestError, match="hang: "), make("hangs at boot", deadline=2.0):
         pass
     assert 2 < time.monotonic() - begin < 8, "not five times the deadline"
     with make() as guest:
-        guest._slowness = 3.0
+        guest.slowness = 3.0
         result = guest.run(["sleep", "60"], timeout=0.2)
         assert result.timed_out and 0.6 <= result.seconds < 3
 
@@ -78,7 +78,7 @@ def test_slow_guest_has_more_time_to_answer(
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_MARGIN", 0.1)
     with pytest.raises(GuestError, match="hang: "), make() as guest:
-        guest._slowness = 20.0
+        guest.slowness = 20.0
         begin = time.monotonic()
         guest.run(["hang"], timeout=0.02)
     assert time.monotonic() - begin >= 20 * (0.1 + 0.02)
