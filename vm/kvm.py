@@ -101,8 +101,9 @@ class Probe:
 
     def _boot(self, cpu: str) -> tuple[Accel, bool]:
         """The same with one model of the CPU; the host's own if `cpu` is empty."""
-        # The user's options for the guest are not KVM's fault.
-        machine = Machine(Accel("kvm", "probe", cpu), init=self.init)
+        # The user's options for the guest are not KVM's fault, and several CPUs take
+        # much longer where the host has fewer.
+        machine = Machine(Accel("kvm", "probe", cpu), cpus=1, init=self.init)
         guest = Guest(machine, self.bzimage, self.log, boot_deadline=self.deadline)
         try:
             with guest:

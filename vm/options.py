@@ -23,6 +23,7 @@ NOT_EACH = (
     "patched",
     "stress",
     "faults",
+    "prove_kvm",
     "shell",
     "attach",
     "bench",
@@ -31,6 +32,13 @@ NOT_EACH = (
 )
 NOT_GIT = ("each_patch", "kernel_tree", *NOT_EACH[2:])
 NOT_ALL = ("git_tree", "each_patch", "kernel_tree", *NOT_EACH)
+
+
+# What sets another kernel or host than --prove-kvm's, or is done instead of it.
+NOT_PROVE_KVM = (
+    *("debug_kernel", "require_kvm", "no_kvm", "cpus", "memory", "unpatched", "upto"),
+    *("patched", "stress", "faults", "shell", "attach", "bench", "gdb"),
+)
 
 
 class _Group(Protocol):
@@ -96,6 +104,8 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     add("--bench", action="store_true", help="measure what map operations cost")
     text = "break guests in known ways, and see that each is named"
     add("--faults", action="store_true", help=text)
+    text = "run the harness under KVM, on a host with KVM that is emulated"
+    add("--prove-kvm", action="store_true", help=text)
     text = "print the jobs of CI as JSON, for the matrix of a workflow"
     add("--list-matrix", action="store_true", help=text)
     add("--against", type=Path, metavar="FILE", help="compare with that bench.json")
@@ -112,6 +122,7 @@ class Options:
     config: str | None
     debug_kernel: bool
     faults: bool
+    prove_kvm: bool
     kernel_tree: Path | None
     allow_dirty: bool
     patched: bool
@@ -141,6 +152,7 @@ class Options:
             config=option.config,
             debug_kernel=option.debug_kernel,
             faults=option.faults,
+            prove_kvm=option.prove_kvm,
             kernel_tree=option.kernel_tree,
             allow_dirty=option.allow_dirty,
             patched=option.patched,
@@ -215,6 +227,7 @@ def _check(option: Namespace) -> None:
         *(("git_tree", other) for other in NOT_GIT),
         *(("base", other) for other in NOT_ALL if option.base == ALL),
         ("cpus", "faults"),
+        *(("prove_kvm", other) for other in NOT_PROVE_KVM),
     ):
         given = [getattr(option, name) for name in (one, other)]
         if all(value is not None and value is not False for value in given):

@@ -22,6 +22,7 @@ from vm.git_tree import git_tree
 from vm.github import error_commands
 from vm.options import Options, add_options
 from vm.prepare import ROOT
+from vm.prove_kvm import prove_kvm
 from vm.records import Results, junit_of
 from vm.results import variants_table
 from vm.run import Run
@@ -73,6 +74,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         if option.faults:
             _release_terminal(config)
             return faults.faults(run, options.command)
+        if options.prove_kvm:
+            _release_terminal(config)
+            return prove_kvm(run)
         if options.base == ALL:
             _release_terminal(config)
             return each_base(run, sys.argv[1:])
