@@ -49,21 +49,6 @@ static int drop(const char *path, const char *name, int fd, void *ctx)
 	return map_id(fd) == finish->old_map && unlink(path) ? -errno : 0;
 }
 
-static bool read_config(const char *next, struct upgrade_config *config)
-{
-	struct bpf_map_info info = {};
-	int fd = bpf_obj_get(PATH(next, "_rodata_upgrade"));
-	__u32 len = sizeof(info), zero = 0;
-	bool ok;
-
-	if (fd < 0)
-		return false;
-	ok = !bpf_map_get_info_by_fd(fd, &info, &len) && info.value_size == sizeof(*config) &&
-	     !bpf_map_lookup_elem(fd, &zero, config);
-	close(fd);
-	return ok;
-}
-
 int finish(const char *pins)
 {
 	struct finish finish = { .pins = pins };
@@ -71,7 +56,7 @@ int finish(const char *pins)
 	int err = 0, fd;
 
 	/* Without it, all has been moved before. */
-	if (read_config(next.text, &finish.config)) {
+	if (pin_read(PATH(next.text, "_rodata_upgrade"), &finish.config, sizeof(finish.config))) {
 		fd = bpf_obj_get(PATH(next.text, finish.config.old_map));
 		finish.old_map = fd < 0 ? 0 : map_id(fd);
 		if (fd >= 0)

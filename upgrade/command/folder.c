@@ -37,6 +37,21 @@ struct path pin_of(const char *folder, const struct bpf_map *map)
 	return path;
 }
 
+bool pin_read(const char *path, void *value, __u32 size)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info), zero = 0;
+	int fd = bpf_obj_get(path);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = !bpf_map_get_info_by_fd(fd, &info, &len) && info.value_size == size &&
+	     !bpf_map_lookup_elem(fd, &zero, value);
+	close(fd);
+	return ok;
+}
+
 int folder_lock(const char *folder)
 {
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -14,6 +14,9 @@ struct path path_of(const char *folder, const char *name);
 struct path pin_of(const char *folder, const struct bpf_map *map);
 #define PATH(folder, name) (path_of(folder, name).text)
 
+/* Read the one value of a pinned map. False: it is not there, or of another size. */
+bool pin_read(const char *path, void *value, __u32 size);
+
 /* A descriptor that holds the lock, -1 if another process does. */
 int folder_lock(const char *folder);
 /* Stops if `what` does not return 0, and returns that, or a negative errno. */

@@ -8,17 +8,7 @@
 
 bool task_state(const char *next, struct upgrade_state *state)
 {
-	struct bpf_map_info info = {};
-	int fd = bpf_obj_get(PATH(next, "_data_upgrade"));
-	__u32 len = sizeof(info), zero = 0;
-	bool ok;
-
-	if (fd < 0)
-		return false;
-	ok = !bpf_map_get_info_by_fd(fd, &info, &len) && info.value_size == sizeof(*state) &&
-	     !bpf_map_lookup_elem(fd, &zero, state);
-	close(fd);
-	return ok;
+	return pin_read(PATH(next, "_data_upgrade"), state, sizeof(*state));
 }
 
 bool task_is_own(const struct task *task, const struct bpf_map *map)
