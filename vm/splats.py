@@ -126,8 +126,8 @@ class Scan:
 
     `splats` are all reports but those that are allowed, `reports` is the number of all;
     `marks` are the agent's lines, `tail` the last lines; `booted` is whether the kernel
-    has said anything. The kind called `without` is
-    left out, to see what that would miss.
+    has said anything. The kind called `without` is left out, to see what that would
+    miss.
     """
 
     def __init__(self, without: str = "") -> None:

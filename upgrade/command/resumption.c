@@ -83,14 +83,17 @@ static int resume(struct task *task)
 	return run_conclude(task, err, &report);
 }
 
-static void start(struct task *task, const char *pins, const char *file)
+static int start(struct task *task, const char *pins, const char *file)
 {
+	if (!side_is_pin(pins))
+		return fail("%s is not a folder of a bpf file system", pins);
 	memset(task, 0, sizeof(*task));
 	task->pins = pins;
 	task->file = file;
 	task->next = path_of(pins, "upgrade");
 	task->old.fd = -1;
 	task->lock = folder_lock(pins);
+	return 0;
 }
 
 int resume_run(int argc, char **argv)
@@ -98,9 +101,8 @@ int resume_run(int argc, char **argv)
 	struct task task;
 	int err;
 
-	if (!side_is_pin(argv[0]))
-		return fail("%s is not a folder of a bpf file system", argv[0]);
-	start(&task, argv[0], argv[1]);
+	if (start(&task, argv[0], argv[1]))
+		return 1;
 	err = task.lock < 0 ? fail("another bpf-upgrade is at work in %s", task.pins) :
 			      resume(&task);
 	task_close(&task);
@@ -113,9 +115,8 @@ int status(int argc, char **argv)
 	struct task task;
 	const char *pins = argv[0];
 
-	if (!side_is_pin(pins))
-		return fail("%s is not a folder of a bpf file system", pins);
-	start(&task, pins, NULL);
+	if (start(&task, pins, NULL))
+		return 1;
 	if (access(task.next.text, F_OK))
 		printf("%s: no upgrade\n", pins);
 	else if (task.lock < 0)
