@@ -44,6 +44,7 @@ int side_of_object(struct side *side, struct bpf_object *obj, const char *file, 
 bool side_has_types(const struct side *side);
 bool side_is_pin(const char *path);
 bool fd_is(int fd, const char *kind);
+__u32 map_id(int fd);		/* 0: it is no map */
 /* The map of the object that a pinned map belongs to, by its name. */
 const char *side_find(struct bpf_object *obj, const struct side *pinned);
 void side_close(struct side *side);

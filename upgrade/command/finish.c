@@ -11,14 +11,6 @@ struct finish {
 	__u32 old_map;		/* its id */
 };
 
-static __u32 map_id(int fd)
-{
-	struct bpf_map_info info = {};
-	__u32 len = sizeof(info);
-
-	return fd_is(fd, "bpf-map") && !bpf_map_get_info_by_fd(fd, &info, &len) ? info.id : 0;
-}
-
 /* What an upgrade needs besides what its version has. */
 static bool is_own(const char *name)
 {

@@ -35,9 +35,8 @@ static int reuse_maps(struct task *task)
 /* If the upgrade was killed before it did so. Events of before the switch may be in flight. */
 static int detach_old(struct task *task)
 {
-	struct bpf_map_info info = {};
 	struct links next = {};
-	__u32 len = sizeof(info), foreign;
+	__u32 foreign;
 	int err;
 
 	if (links_in(task->pins, &task->old_links) || links_in(task->next.text, &next))
@@ -50,8 +49,7 @@ static int detach_old(struct task *task)
 		if (run_detach(task))
 			return fail("%s", task->error);
 	}
-	bpf_map_get_info_by_fd(task->old.fd, &info, &len);
-	foreign = links_foreign(&next, &next, info.id);
+	foreign = links_foreign(&next, &next, map_id(task->old.fd));
 	return foreign ? fail("link %u still has a program that uses the old map: end the process that has it open",
 			      foreign) : 0;
 }

@@ -25,6 +25,14 @@ bool fd_is(int fd, const char *kind)
 	       !strcmp(text + 11, kind);
 }
 
+__u32 map_id(int fd)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	return fd_is(fd, "bpf-map") && !bpf_map_get_info_by_fd(fd, &info, &len) ? info.id : 0;
+}
+
 int side_of_pin(struct side *side, const char *path)
 {
 	struct bpf_map_info info = {};

@@ -100,8 +100,7 @@ static int check_programs(struct task *task)
 {
 	const struct link *link = task->old_links.link;
 	struct links next = {};
-	struct bpf_map_info info = {};
-	__u32 len = sizeof(info), foreign;
+	__u32 foreign;
 	struct bpf_program *prog;
 	bool any = false;
 	int err;
@@ -124,11 +123,10 @@ static int check_programs(struct task *task)
 	if (!task->old_links.count)
 		return fail("there are no links in %s: pin those of the old version there",
 			    task->pins);
-	bpf_map_get_info_by_fd(task->old.fd, &info, &len);
 	err = links_in(task->next.text, &next);
 	if (err && err != -ENOENT)
 		return fail("cannot read %s: %s", task->next.text, strerror(-err));
-	foreign = links_foreign(&task->old_links, &next, info.id);
+	foreign = links_foreign(&task->old_links, &next, map_id(task->old.fd));
 	return foreign ? fail("link %u has a program that uses the old map, but is not pinned in %s: pin it there, or end the process that has it",
 			      foreign, task->pins) : 0;
 }
