@@ -227,18 +227,23 @@ class Guest:
 
     def _wait(self, readable: socket.socket, deadline: float, doing: str) -> None:
         """Wait until there is something to read, or raise what became of the guest."""
-        while not select.select([readable], [], [], 0.1)[0]:
+        # Past the deadline, only what is there already: signs of life would go on.
+        while not select.select(
+            [readable], [], [], 0 if self._late(deadline) else 0.1
+        )[0]:
             if self.console.closed() or self._dead:
                 raise self.lost(doing)
             if self._floods:
                 raise self._lost_flooding(doing)
-            if any(splat.hang for splat in self.splats[self._before :]):
-                # It may recover, but not after the longest limit.
-                self._given_up = min(self._given_up, self._deadline(HANG_GRACE))
             silent = self._booting and self.console.silent > self._boot_deadline
-            late = time.monotonic() > min(deadline, self._given_up)
-            if late or (silent and self._timeouts):
+            if self._late(deadline) or (silent and self._timeouts):
                 raise self._lost_hanging(doing)
+
+    def _late(self, deadline: float) -> bool:
+        if any(splat.hang for splat in self.splats[self._before :]):
+            # It may recover, but not after the longest limit.
+            self._given_up = min(self._given_up, self._deadline(HANG_GRACE))
+        return time.monotonic() > min(deadline, self._given_up)
 
     def _receive_some(self, deadline: float, doing: str) -> None:
         assert self._channel.socket is not None
