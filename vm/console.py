@@ -110,7 +110,7 @@ class Console:
 
     def closed(self, seconds: float = 0.0) -> bool:
         """Wait until no process has the terminal open; whether that is so."""
-        self._thread.join(seconds)
+        self._thread.join(min(seconds, threading.TIMEOUT_MAX))
         return not self._thread.is_alive()
 
     def end(self) -> None:

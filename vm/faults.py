@@ -146,7 +146,7 @@ def _fire(run: Run, fault: Fault) -> Found:
     begin = time.monotonic()
     try:
         guest = run.guest()
-        console, limit = guest.console.log, fault.limit * guest.slowness
+        console, limit = guest.console.log, guest.limits.seconds(fault.limit)
         run.copy(program)
         begin = time.monotonic()
         if fault.qemu:

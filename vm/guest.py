@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from vm import limits
 from vm.agent import COPY
 from vm.channel import Channel, Result, output_of, request
 from vm.console import Console
@@ -28,21 +29,6 @@ from vm.splats import Splat, listed
 from vm.terminal import Log
 
 AGENT = Path(__file__).with_name("agent.py")
-OUTPUT_LIMIT = 1 << 20  # bytes of a command's output that the agent sends
-BOOT_DEADLINE = 120.0  # seconds without a line on the console
-_BOOT_LIMIT = 5  # times as long, even if there are lines
-# A boot that shows more is given up: it may go on like this for ever.
-BOOT_SPLATS = 20
-BOOT_CONSOLE = 4 << 20  # characters; most boots have less than a hundredth of it
-_USUAL_BOOT = 15.0  # seconds; where it takes longer, all limits are longer
-ANSWER_MARGIN = 20.0  # seconds beyond a command's timeout until it is a hang
-HANG_GRACE = 30.0  # seconds after the kernel reported a hang
-SILENCE = 40.0  # seconds without a sign of life; the agent gives one every 5
-CONSOLE_DEADLINE = 20.0  # seconds that the console may be behind
-POWER_OFF_DEADLINE = 20.0  # seconds
-_SIGNS_OF_LIFE = 100_000  # before an answer: those of days
-_COPY_TIMEOUT = 600.0  # seconds
-_TRACE_GRACE = 3.0  # seconds for the rest of a trace after its headline
 
 
 class Guest:
@@ -53,8 +39,7 @@ class Guest:
     `sockets` is what the paths of QEMU's Unix sockets begin with: that of attach.py
     ends in ".shell"; hung.py uses the others and `vmlinux`. Entering, run() and
     leaving raise GuestError if the guest is lost; by then none of its processes is
-    left, and `state` says what a guest that hung was doing. `slowness` is how many
-    times as long its limits are as usual.
+    left, and `state` says what a guest that hung was doing.
     """
 
     def __init__(
@@ -63,7 +48,7 @@ class Guest:
         bzimage: Path,
         log: Log,
         *,
-        boot_deadline: float = BOOT_DEADLINE,
+        boot_deadline: float = limits.BOOT_DEADLINE,
         shares: Sequence[Path] = (),
         sockets: str = "",
         vmlinux: Path | None = None,
@@ -75,12 +60,11 @@ class Guest:
         self.vanished = False  # QEMU ended for no reason that the kernel told
         self.console = Console(log.path)
         self._log = log
-        self._timeouts = machine.gdb is None
         self._boot_deadline = boot_deadline
         self._channel = Channel()
         # The Python below the virtual environment: fewer files to search.
         words = [str(Path(sys.executable).resolve()), "-I", "-S", str(AGENT)]
-        words += [PORT, str(OUTPUT_LIMIT), *([SHELL_PORT] if sockets else [])]
+        words += [PORT, str(limits.OUTPUT_LIMIT), *([SHELL_PORT] if sockets else [])]
         ports = qemu_options(self._channel.name, sockets)
         machine = replace(machine, qemu_opts=(*ports, *machine.qemu_opts))
         self.command = machine.vng_command(
@@ -92,7 +76,7 @@ class Guest:
         self._given_up = float("inf")  # when, after the kernel reported a hang
         self._taint = 0
         self._booting = True
-        self.slowness = 1.0
+        self.limits = limits.Limits(debugger=machine.gdb is not None)
         self._sockets = sockets
         self._vmlinux = vmlinux
 
@@ -118,19 +102,21 @@ class Guest:
     @property
     def _floods(self) -> bool:
         """Whether it fills its console instead of booting."""
-        flood = len(self.splats) > BOOT_SPLATS or self.console.size > BOOT_CONSOLE
-        return self._booting and self._timeouts and flood
+        if self.limits.none or not self._booting:
+            return False
+        much = self.console.size > limits.BOOT_CONSOLE
+        return much or len(self.splats) > limits.BOOT_SPLATS
 
     def __enter__(self) -> Self:
         begin = time.monotonic()
         try:
-            self._boot(self._deadline(_BOOT_LIMIT * self._boot_deadline))
+            self._boot(self.limits.deadline(limits.BOOT_FACTOR * self._boot_deadline))
         except BaseException:
             self._end()
             raise
         self.boot_seconds = time.monotonic() - begin
         self._booting = False
-        self.slowness = max(1.0, self.boot_seconds / _USUAL_BOOT)
+        self.limits.booted(self.boot_seconds)
         return self
 
     def __exit__(
@@ -155,8 +141,8 @@ class Guest:
         self._before = len(self.splats)
         self._reports = self.console.scan.reports
         self._given_up = float("inf")
-        timeout = timeout * self.slowness if self._timeouts else float("inf")
-        deadline = time.monotonic() + timeout + ANSWER_MARGIN * self.slowness
+        timeout = self.limits.seconds(timeout)
+        deadline = self.limits.deadline(limits.ANSWER_MARGIN) + timeout
         self._channel.send(request(self._requests, timeout, argv))
         header = self._receive_answer(deadline, doing)
         if header[:2] == ["stuck", str(self._requests)]:
@@ -164,7 +150,7 @@ class Guest:
             raise self._lost_hanging(doing, what)
         known, numbers = header[:2] == ["done", str(self._requests)], header[3:]
         known = known and len(numbers) == 6 and "".join(numbers).isdecimal()
-        if not known or int(numbers[4]) > OUTPUT_LIMIT:
+        if not known or int(numbers[4]) > limits.OUTPUT_LIMIT:
             raise self._lost(f"the agent answered {header!r} {doing}")
         status, timed_out, milliseconds, taint, sent, total = map(int, numbers)
         output = output_of(self._receive(sent, deadline, doing), total)
@@ -179,7 +165,7 @@ class Guest:
         """
         command = [COPY, *map(str, files)]
         what = f"copying {', '.join(file.name for file in files)} into the guest"
-        copied = self.run(command, timeout=_COPY_TIMEOUT)
+        copied = self.run(command, timeout=limits.COPY_TIMEOUT)
         if copied.timed_out or copied.status:
             late = f"timed out after {copied.seconds:.0f} s"
             raise GuestError(
@@ -192,16 +178,12 @@ class Guest:
 
     def _wait_for_mark(self, what: str, doing: str) -> None:
         """Wait for a mark of the agent's on the console, which may be behind."""
-        seconds = CONSOLE_DEADLINE * self.slowness if self._timeouts else float("inf")
+        seconds = self.limits.seconds(limits.CONSOLE_DEADLINE)
         marks = self.console.scan.marks
         if not self.console.wait_for(lambda: what in marks[-20:], seconds):
             if self.console.ended:
                 raise self.lost(doing)
             raise self._lost(f"the console did not show the end of what ran {doing}")
-
-    def _deadline(self, seconds: float) -> float:
-        seconds = seconds * self.slowness if self._timeouts else float("inf")
-        return time.monotonic() + seconds
 
     def _boot(self, deadline: float) -> None:
         with self._channel.listen() as listener:
@@ -228,21 +210,23 @@ class Guest:
     def _wait(self, readable: socket.socket, deadline: float, doing: str) -> None:
         """Wait until there is something to read, or raise what became of the guest."""
         # Past the deadline, only what is there already: signs of life would go on.
-        while not select.select(
-            [readable], [], [], 0 if self._late(deadline) else 0.1
-        )[0]:
+        while not select.select([readable], [], [], 0 if self._late(deadline) else 0.1)[
+            0
+        ]:
             if self.console.closed() or self._dead:
                 raise self.lost(doing)
             if self._floods:
                 raise self._lost_flooding(doing)
             silent = self._booting and self.console.silent > self._boot_deadline
-            if self._late(deadline) or (silent and self._timeouts):
+            if self._late(deadline) or (silent and not self.limits.none):
                 raise self._lost_hanging(doing)
 
     def _late(self, deadline: float) -> bool:
         if any(splat.hang for splat in self.splats[self._before :]):
             # It may recover, but not after the longest limit.
-            self._given_up = min(self._given_up, self._deadline(HANG_GRACE))
+            self._given_up = min(
+                self._given_up, self.limits.deadline(limits.HANG_GRACE)
+            )
         return time.monotonic() > min(deadline, self._given_up)
 
     def _receive_some(self, deadline: float, doing: str) -> None:
@@ -258,8 +242,8 @@ class Guest:
 
     def _receive_answer(self, deadline: float, doing: str) -> list[str]:
         """The words of the next line that is not just a sign of life."""
-        for _ in range(_SIGNS_OF_LIFE):
-            silent = min(deadline, self._deadline(SILENCE))
+        for _ in range(limits.SIGNS_OF_LIFE):
+            silent = min(deadline, self.limits.deadline(limits.SILENCE))
             if (line := self._receive_line(silent, doing)) != "alive":
                 return line.split()
         raise self._lost(f"the agent answered with nothing but signs of life {doing}")
@@ -271,7 +255,7 @@ class Guest:
 
     def _power_off(self) -> None:
         self._channel.send("poweroff")
-        if not self.console.closed(POWER_OFF_DEADLINE * self.slowness):
+        if not self.console.closed(self.limits.seconds(limits.POWER_OFF_DEADLINE)):
             raise self._lost_hanging("at power-off")
         if self._dead:
             raise self.lost("at power-off")
@@ -279,7 +263,7 @@ class Guest:
     def lost(self, doing: str) -> GuestError:
         """The error for a guest that died, from what its console says."""
         # A panic ends QEMU, and with it the console: then all of it is there.
-        self.console.closed(_TRACE_GRACE)
+        self.console.closed(limits.TRACE_GRACE)
         if (worst := self.worst) and self._dead:
             what = f"{worst.kind.outcome} {doing}: {worst.headline}"
             return self._lost(what, worst.quote)

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from vm.errors import GuestError, UsageError
-from vm.guest import BOOT_DEADLINE, Guest
+from vm.guest import Guest
+from vm.limits import BOOT_DEADLINE
 from vm.machine import Accel, Machine, qemu_version
 from vm.terminal import Log
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vm import guest as module
-from vm import machine
+from vm import limits, machine
 from vm.guest import Guest
 from vm.machine import Machine
 from vm.terminal import Log
@@ -80,7 +79,7 @@ def make(
         (project.path / "asked").touch()
         if soon:
             for name in ("ANSWER_MARGIN", "POWER_OFF_DEADLINE", "CONSOLE_DEADLINE"):
-                monkeypatch.setattr(module, name, 0.5)
+                monkeypatch.setattr(limits, name, 0.5)
         return Guest(
             *(Machine(), Path("/boot/bzImage"), log),
             boot_deadline=deadline,

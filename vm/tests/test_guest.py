@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from vm import guest as module
+from vm import limits
 from vm.console import Console
 from vm.errors import GuestError
-from vm.guest import AGENT, OUTPUT_LIMIT, Guest
+from vm.guest import AGENT, Guest
 from vm.machine import Accel, Machine
 from vm.ports import PORT
 from vm.terminal import Log
@@ -84,7 +85,7 @@ def test_wait_for_what_the_console_shows(tmp_path: Path) -> None:
 
 def test_much_output(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The beginning and the end are kept: the result is at the end."""
-    monkeypatch.setattr(module, "OUTPUT_LIMIT", 10)
+    monkeypatch.setattr(limits, "OUTPUT_LIMIT", 10)
     with make() as guest:
         result = guest.run(["seq", "10"], timeout=60)
         assert result.output == "1\n2\n3\n[11 bytes of output are left out]\n9\n10\n"
@@ -130,7 +131,7 @@ def test_copy(make: Make, tmp_path: Path, project: Project) -> None:
 def test_copy_that_takes_too_long(
     make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "_COPY_TIMEOUT", 0.2)
+    monkeypatch.setattr(limits, "COPY_TIMEOUT", 0.2)
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with (
@@ -182,7 +183,7 @@ def test_agent_is_in_the_command(make: Make) -> None:
     command = make().command
     script = shlex.split(command[command.index("--exec") + 1])
     python = str(Path(sys.executable).resolve())
-    agent = ["-I", "-S", str(AGENT), PORT, str(OUTPUT_LIMIT)]
+    agent = ["-I", "-S", str(AGENT), PORT, str(limits.OUTPUT_LIMIT)]
     assert script == [python, *agent]
 
 
@@ -213,8 +214,9 @@ def test_log_that_cannot_be_written(make: Make, said: Said) -> None:
 def test_debugger_takes_its_time(
     make: Make, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the guest prints meanwhile."""
-    monkeypatch.setattr(module, "BOOT_SPLATS", 0)
+    """Whatever the guest prints meanwhile, and also at power-off."""
+    for name in ("BOOT_SPLATS", "ANSWER_MARGIN", "POWER_OFF_DEADLINE"):
+        monkeypatch.setattr(limits, name, 0)
     make("warns and boots slowly")
     with Guest(Machine(gdb=1234), IMAGE, log, boot_deadline=0.0) as guest:
         assert guest.run(["sleep", "0.5"], timeout=0.1).status == 0

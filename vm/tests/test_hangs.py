@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from vm import guest as module
-from vm import hung
+from vm import hung, limits
 from vm.errors import GuestError
 from vm.tests.conftest import Make
 from vm.tests.project import Project
@@ -22,13 +21,13 @@ def test_slow_boot_and_what_follows(make: Make) -> None:
     """
     with make("warns and boots slowly", deadline=2.0) as guest:
         assert guest.boot_seconds > 2.5 and len(guest.splats) == 12
-    assert guest.slowness == 1.0
+    assert guest.limits.slowness == 1.0
     begin = time.monotonic()
     with pytest.raises(GuestError, match="hang: "), make("hangs at boot", deadline=2.0):
         pass
     assert 2 < time.monotonic() - begin < 8, "not five times the deadline"
     with make() as guest:
-        guest.slowness = 3.0
+        guest.limits.slowness = 3.0
         result = guest.run(["sleep", "60"], timeout=0.2)
         assert result.timed_out and 0.6 <= result.seconds < 3
 
@@ -62,7 +61,7 @@ def test_boot_that_fills_the_console(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does its log fill the disk."""
-    monkeypatch.setattr(module, "BOOT_CONSOLE", 1 << 20)
+    monkeypatch.setattr(limits, "BOOT_CONSOLE", 1 << 20)
     begin = time.monotonic()
     guest = make("prints for ever")
     lost = r"never booted: 0 splats and \d{4} KiB on the console during boot\n"
@@ -70,15 +69,15 @@ def test_boot_that_fills_the_console(
         pass
     assert time.monotonic() - begin < 20
     assert "bootingbooting" in error.value.detail
-    assert guest.console.log.stat().st_size < 4 * module.BOOT_CONSOLE
+    assert guest.console.log.stat().st_size < 4 * limits.BOOT_CONSOLE
 
 
 def test_slow_guest_has_more_time_to_answer(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ANSWER_MARGIN", 0.1)
+    monkeypatch.setattr(limits, "ANSWER_MARGIN", 0.1)
     with pytest.raises(GuestError, match="hang: "), make() as guest:
-        guest.slowness = 20.0
+        guest.limits.slowness = 20.0
         begin = time.monotonic()
         guest.run(["hang"], timeout=0.02)
     assert time.monotonic() - begin >= 20 * (0.1 + 0.02)
@@ -94,7 +93,7 @@ def test_hang_that_the_kernel_reports(
         pytest.raises(GuestError, match=r"soft lockup during `sh .*: watchdog: BUG: s"),
         make() as guest,
     ):
-        monkeypatch.setattr(module, "HANG_GRACE", 0.5)
+        monkeypatch.setattr(limits, "HANG_GRACE", 0.5)
         assert guest.run(["sh", "-c", stall], timeout=600).status == 0
         assert guest.run(["sleep", "1"], timeout=600).status == 0
         guest.run(["sh", "-c", stall + "sleep 600"], timeout=600)
@@ -163,7 +162,7 @@ def test_silent_guest(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.raises(GuestError, match="hang: the guest does not respond during `sh"),
         make() as guest,
     ):
-        monkeypatch.setattr(module, "SILENCE", 1.0)
+        monkeypatch.setattr(limits, "SILENCE", 1.0)
         assert guest.run(["sleep", "2"], timeout=600).status == 0
         guest.run(["sh", "-c", stop], timeout=600)
     assert time.monotonic() - begin < 60

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vm import guest, kvm, machine
+from vm import guest, kvm, limits, machine
 from vm.errors import UsageError
 from vm.kvm import choose_accel
 from vm.machine import Accel
@@ -31,7 +31,7 @@ def choose(
     monkeypatch.setattr(machine, "VNG", project.path / "vm" / "vng.py")
     monkeypatch.setattr(os, "execvpe", quick_vng.execvpe)
     monkeypatch.setattr(kvm, "KVM", tmp_path / "kvm")
-    monkeypatch.setattr(guest, "_TRACE_GRACE", 0.2)
+    monkeypatch.setattr(limits, "TRACE_GRACE", 0.2)
     (tmp_path / "kvm").touch()
     (project.path / "asked").write_text("")
 
@@ -104,7 +104,7 @@ def test_slow_guest_is_not_remembered(choose: Choose, project: Project) -> None:
     begin = time.monotonic()
     accel = choose("hangs at boot")
     assert accel.name == "tcg" and "within 1 s" in accel.why
-    assert time.monotonic() - begin < guest.BOOT_DEADLINE / 2
+    assert time.monotonic() - begin < limits.BOOT_DEADLINE / 2
     assert choose().name == "kvm"
     assert len(project.vng) == 2
 

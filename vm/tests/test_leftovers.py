@@ -71,7 +71,7 @@ import io, signal, sys
 sys.path.insert(0, {str(project.path)!r})
 from pathlib import Path
 from rich.console import Console
-from vm.guest import AGENT, OUTPUT_LIMIT, Guest
+from vm.guest import Guest
 from vm.machine import Machine
 from vm.terminal import Log, Terminal
 # In the background of a shell it is ignored, and children inherit that.

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from vm import guest as module
+from vm import limits
 from vm.errors import GuestError
 from vm.tests.conftest import Make
 from vm.tests.project import Project
@@ -25,7 +25,7 @@ def test_lost_at_boot(make: Make, project: Project, how: str, expected: str) -> 
     guest, begin = make(how, deadline=0.7), time.monotonic()
     with pytest.raises(GuestError, match=expected) as error, guest:
         pass
-    assert time.monotonic() - begin < module.BOOT_DEADLINE / 2
+    assert time.monotonic() - begin < limits.BOOT_DEADLINE / 2
     assert not project.guests
     assert error.value.command == guest.command
     assert "Linux version" in error.value.detail
