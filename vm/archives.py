@@ -54,7 +54,7 @@ def recall(
             continue
         if archive.is_file() and sha256_file(archive) == record.sha256:
             return archive, record
-        say(f"{archive} is not what was fetched (SHA-256 differs): removed")
+        say(f"{archive} has changed since it was fetched (SHA-256 differs): removed")
         archive.unlink(missing_ok=True)
         file.unlink()
     return None

@@ -51,7 +51,7 @@ def attach(cache: Path | None, command: Sequence[str]) -> int:
             )
         return status
     raise UsageError(
-        "no run with this cache folder has a guest now",
+        "no run that uses this cache has a guest now",
         hint="start ./run_tests.py in another terminal, or use --shell",
     )
 

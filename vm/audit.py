@@ -109,10 +109,10 @@ def audit(image: Image, patches: Path, upto: int, *, exact: bool, log: Log) -> N
             f"{image.vmlinux} does not call the hooks as the series does",
             detail="\n".join(wrong),
             hint=f"{table} lists the calls: did the compiler drop one, or is the list "
-            "not up to date?",
+            "out of date?",
         )
     else:
-        log.say(f"calls of the hooks that are not as in {table}: " + "; ".join(wrong))
+        log.say(f"calls of the hooks that differ from {table}: " + "; ".join(wrong))
 
 
 def differences(

@@ -217,13 +217,13 @@ def tables(results: Results) -> dict[str, Table]:
         if row.setup == PLAIN[-1]:
             compared.add_row(row.type, str(figure))
     shown = {
-        "instructions for an operation, and what the hooks add": _operations(
+        "instructions per operation, and what the hooks add": _operations(
             figures, (UNPATCHED, *PATCHED), cost
         ),
         "instructions with a program on the map's own function, without the hooks": (
             _operations(figures, (UNPATCHED, *MAP_FN), cost)
         ),
-        "instructions for an element, to compare two maps by an iterator": compared,
+        "instructions per element of an iterator that compares two maps": compared,
     }
     if ratios:
         title = "time under KVM, divided by unpatched or unattached in the same boot"

@@ -97,7 +97,7 @@ def as_expected(result: TestResult, needed: int, applied: int) -> TestResult:
     if applied >= needed or result.outcome == "skipped":
         return result
     if result.outcome == "passed":
-        reason = f"passes with {applied} patches, though it is to test patch {needed}"
+        reason = f"passes with {applied} patches, although it tests patch {needed}"
         return replace(result, outcome="failed", reason=reason)
     if not result.checked or not (applied or _NO_HOOK.search(result.output)):
         return result

@@ -82,7 +82,7 @@ def load(path: Path = TABLE) -> tuple[list[Fault], dict[str, str]]:
         found = [Fault(**row) for row in rows["fault"]]
         for row in found:
             if len(row.run.split()) != 2:
-                raise ValueError(f"run = {row.run!r} is no program and test")
+                raise ValueError(f"run = {row.run!r} is not a program and a test")
             if row.qemu:
                 signal.Signals[row.qemu]
         return found, dict(rows["unproven"])
@@ -98,7 +98,7 @@ def faults(run: Run, chosen: Sequence[str]) -> int:
     rows = [row for row in rows if not chosen or set(chosen) & set(row.run.split())]
     if unknown:
         raise UsageError(
-            f"no fault is called {' or '.join(sorted(unknown))}",
+            f"no fault is named {' or '.join(sorted(unknown))}",
             hint=f"see {TABLE}: give the name of a program or of a test",
         )
     console = Console(emoji=False)
@@ -123,7 +123,7 @@ def faults(run: Run, chosen: Sequence[str]) -> int:
         0 if chosen else sum(not (needed[name] or reasons.get(name)) for name in needed)
     )
     console.print(
-        f"{len(found)} faults, {wrong} named wrongly or too late; "
+        f"{len(found)} faults, {wrong} misreported or reported too late; "
         f"{vain} patterns without a fault that needs them",
         soft_wrap=True,
     )
@@ -226,7 +226,7 @@ def proofs_table(
     needed: Mapping[str, Sequence[Found]], reasons: Mapping[str, str]
 ) -> Table:
     """What would go wrong without each row of splats.toml, or why nothing would."""
-    result = Table("without", "these are named wrongly", box=None, pad_edge=False)
+    result = Table("without", "these are misreported", box=None, pad_edge=False)
     for outcome, rows in needed.items():
         names = ", ".join(row.fault.run.split()[1] for row in rows)
         if names or reasons:

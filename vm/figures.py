@@ -138,9 +138,9 @@ def merge(repeats: list[Figures]) -> Figures:
             merged[row] = found[0]
     if bad:
         raise BenchError(
-            f"not the same in each boot, within {MAX_SPREAD:.1%}: {len(bad)} figures",
+            f"{len(bad)} figures differ by more than {MAX_SPREAD:.1%} between boots",
             detail="\n".join(bad),
-            hint="run it again; if it stays, find what is random in that operation",
+            hint="run it again; if it persists, find what is random in that operation",
         )
     return merged
 
@@ -194,7 +194,7 @@ def load(file: Path, base: str) -> Results:
         words = content["patches"], content["release"]
         return Results(base, *words, figures, build=build)
     except (KeyError, TypeError, ValueError):
-        raise wrong("its figures are not what the schema says") from None
+        raise wrong("its figures do not match the schema") from None
 
 
 def _figure_of(entry: dict[str, Any]) -> tuple[Row, Figure]:

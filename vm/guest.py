@@ -136,7 +136,7 @@ class Guest:
         command = shlex.join(argv)
         doing = f"during `{command}`"
         if not self.alive:
-            raise self._lost(f"the guest was gone before `{command}`")
+            raise self._lost(f"the guest ended before `{command}`")
         self._requests += 1
         self._before = len(self.splats)
         self._reports = self.console.scan.reports
@@ -183,7 +183,7 @@ class Guest:
         if not self.console.wait_for(lambda: what in marks[-20:], seconds):
             if self.console.ended:
                 raise self.lost(doing)
-            raise self._lost(f"the console did not show the end of what ran {doing}")
+            raise self._lost(f"the agent's mark did not reach the console {doing}")
 
     def _boot(self, deadline: float) -> None:
         with self._channel.listen() as listener:
@@ -196,7 +196,7 @@ class Guest:
                 self._channel.accept(listener, self.console.started)
         ready = self._receive_line(deadline, "during boot").split()
         if len(ready) != 4 or ready[0] != "ready" or not ready[3].isdecimal():
-            raise self._lost(f"the agent said {ready!r} instead of being ready")
+            raise self._lost(f"the agent said {ready!r} instead of `ready`")
         self.release, self.folder = ready[1], Path(ready[2])
         self._wait_for_mark("ready", "during boot")
         self._check_taint(int(ready[3]))
@@ -246,7 +246,7 @@ class Guest:
             silent = min(deadline, self.limits.deadline(limits.SILENCE))
             if (line := self._receive_line(silent, doing)) != "alive":
                 return line.split()
-        raise self._lost(f"the agent answered with nothing but signs of life {doing}")
+        raise self._lost(f"the agent is alive but does not answer {doing}")
 
     def _receive(self, count: int, deadline: float, doing: str) -> bytes:
         while (data := self._channel.take(count)) is None:

@@ -63,7 +63,7 @@ def state_of(
 
     `sockets` is what the paths of QEMU's sockets begin with: its monitor's, and those
     that it is told to make, for the console and for gdb.
-    Of what cannot be had, a line says why.
+    Where something is not available, a line says why.
     """
     try:
         with Monitor(f"{sockets}.monitor") as monitor:

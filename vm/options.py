@@ -57,16 +57,16 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     text += "one nearest to --kernel-tree)"
     add("--base", "--kernel", metavar="VERSION", help=text)
     add("--upto", type=int, metavar="N", help="apply only the first N patches")
-    text = "the plain kernel, as --upto 0: every test of the patches must fail"
+    text = "test the plain kernel: every test of the patches must fail"
     add("--unpatched", action="store_true", help=text)
-    text = "compile the kernel with it (default: as CC or LLVM say, or gcc)"
+    text = "the kernel's compiler (default: as set by CC or LLVM, else gcc)"
     add("--compiler", choices=("gcc", "clang"), help=text)
     text = "optimize the kernel at link time (with clang)"
     add("--lto", choices=("thin", "full"), help=text)
     text = "configure the kernel as distributions do"
     add("--config", choices=("distro",), help=text)
     add("--debug-kernel", action="store_true", help="build with lockdep, KASAN, UBSAN")
-    add("--kernel-tree", type=Path, metavar="DIR", help="take the source from DIR")
+    add("--kernel-tree", type=Path, metavar="DIR", help="test the tree in DIR")
     add("--allow-dirty", action="store_true", help="allow uncommitted changes in DIR")
     text = "DIR has its own version of the patches: apply none"
     add("--patched", action="store_true", help=text)
@@ -78,7 +78,7 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
 
     add = guest.addoption
     add("--require-kvm", action="store_true", help="fail if KVM does not work")
-    add("--no-kvm", action="store_true", help="emulate the CPUs without trying KVM")
+    add("--no-kvm", action="store_true", help="use TCG without probing KVM")
     add("--cpus", type=int, metavar="N", help=f"CPUs of the guest (default: {CPUS})")
     text = f"memory of the guest, such as 512M or 4G (default: {MEMORY})"
     add("--memory", metavar="SIZE", help=text)
@@ -92,23 +92,24 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     add = instead.addoption
     text = "run `-- CMD…` or a root shell in a new guest"
     add("--shell", action="store_true", help=text)
-    text = "run `-- CMD…` or a root shell in the guest of a run that is going on"
+    text = "run `-- CMD…` or a root shell in the guest of a run in progress"
     add("--attach", action="store_true", help=text)
-    add("--command", metavar="CMD", help="what follows --, as one word for a shell")
-    text = "a run on the plain kernel, then one after each patch"
+    add("--command", metavar="CMD", help="the words after --, as one string")
+    text = "test the plain kernel, then the kernel after each patch"
     add("--each-patch", action="store_true", help=text)
     text = "make a git repository of the base and a commit for each patch"
     add("--git-tree", type=Path, metavar="DIR", help=text)
-    text = "change the maps by every path for that long, and account for every report"
+    text = "run only the stress tests, for that long in total"
     add("--stress", type=float, metavar="SECONDS", help=text)
     add("--bench", action="store_true", help="measure what map operations cost")
-    text = "break guests in known ways, and see that each is named"
+    text = "inject known faults, and check that each is reported correctly"
     add("--faults", action="store_true", help=text)
-    text = "run the harness under KVM, on a host with KVM that is emulated"
+    text = "run the harness under KVM, on an emulated host"
     add("--prove-kvm", action="store_true", help=text)
     text = "print the jobs of CI as JSON, for the matrix of a workflow"
     add("--list-matrix", action="store_true", help=text)
-    add("--against", type=Path, metavar="FILE", help="compare with that bench.json")
+    text = "compare with an earlier bench.json"
+    add("--against", type=Path, metavar="FILE", help=text)
 
 
 @dataclass(frozen=True)
@@ -193,11 +194,11 @@ def _check(option: Namespace) -> None:
     for name, least in (("cpus", 1), ("jobs", 1), ("upto", 0)):
         value = getattr(option, name)
         if value is not None and value < least:
-            hint = f"give a number from {least} on"
+            hint = f"give at least {least}"
             raise UsageError(f"--{name} {value} is too small", hint=hint)
     if option.stress is not None and not 1 <= option.stress < float("inf"):
-        hint = "give a number of seconds from 1 on"
-        raise UsageError(f"--stress {option.stress:g} is no duration", hint=hint)
+        hint = "give at least 1 second"
+        raise UsageError(f"--stress {option.stress:g} is not a duration", hint=hint)
     if option.memory and not re.fullmatch(r"[1-9]\d*[MG]", option.memory):
         hint = "give a number with M or G, such as 4G"
         raise UsageError(f"--memory {option.memory} is not a size", hint=hint)
@@ -235,7 +236,7 @@ def _check(option: Namespace) -> None:
             names = [name.replace("xmlpath", "junitxml") for name in names]
             names = [name.replace("--base", f"--base {ALL}") for name in names]
             raise UsageError(
-                f"{names[0]} and {names[1]} exclude each other",
+                f"{names[0]} and {names[1]} are mutually exclusive",
                 hint="give only one of them",
             )
     if option.list_matrix:  # alone, it does not come here

@@ -120,7 +120,7 @@ def _download(url: str, part: Path, log: Log) -> None:
     except (OSError, http.client.HTTPException) as reason:
         part.unlink(missing_ok=True)
         raise BuildError(
-            f"downloading {url} broke off after {done} of {total or '?'} bytes: "
+            f"downloading {url} was cut off after {done} of {total or '?'} bytes: "
             f"{reason}",
             hint=f"run again, or {OTHER_WAY}",
         ) from reason

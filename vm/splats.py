@@ -90,7 +90,7 @@ class Splat:
 @functools.cache
 def table(path: Path = TABLE) -> tuple[tuple[Kind, ...], tuple[Allowed, ...]]:
     """The rows of splats.toml. HarnessError if one is wrong or expired."""
-    hint = f"mend {path}; its comments document the fields"
+    hint = f"fix {path}; its comments document the fields"
     try:
         rows = tomllib.loads(path.read_text())
         kinds = tuple(Kind(n, **row) for n, row in enumerate(rows["splat"]))
@@ -155,7 +155,7 @@ class Scan:
         new = [name for bit, name in _TAINTS.items() if now & ~before & 1 << bit]
         if new:
             kind = Kind(len(self._kinds), "taint", "", "", "", ())
-            words = f"the kernel set {', '.join(new)}; the console shows no report"
+            words = f"tainted by {', '.join(new)}; the console shows no report"
             self.splats.append(Splat(kind, words))
 
     def last_lines(self, count: int) -> list[str]:

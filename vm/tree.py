@@ -124,7 +124,7 @@ def _drop_old_user_trees(current: Path, log: Log) -> None:
     homes = [home for home in current.parent.glob("tree-*") if home != current]
     homes.sort(key=lambda home: _used(home / "version.json"))
     for home in homes[: 1 - _USER_TREES_KEPT]:
-        log.say(f"removing {home}: {_USER_TREES_KEPT} other trees were used since")
+        log.say(f"removing {home}: {_USER_TREES_KEPT} other trees have been used since")
         # First, so that a removal cut short is not taken for a tree.
         (home / "version.json").unlink(missing_ok=True)
         shutil.rmtree(home)

@@ -99,7 +99,7 @@ def _git_checkout(path: Path, allow_dirty: bool, log: Log) -> tuple[list[str], s
     commit, *inside = _output(head, log).split()
     if inside:
         raise UsageError(
-            f"{path}/.git is no repository, but {path} is inside another one",
+            f"{path}/.git is not a repository, but {path} is inside another one",
             command=head,
             hint=_HINT,
         )

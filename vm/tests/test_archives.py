@@ -57,7 +57,7 @@ def test_other_content_is_removed(tmp_path: Path, said: Said) -> None:
     archive(tmp_path, "b.tar.xz")[0].write_text("damaged")
     assert recall(tmp_path, lambda _: True, said.say) == good
     (line,) = said.lines
-    assert line.startswith(f"{tmp_path / 'b.tar.xz'} is not what was fetched")
+    assert line.startswith(f"{tmp_path / 'b.tar.xz'} has changed since it was fetched")
     assert not list(tmp_path.glob("b.*"))
 
 

@@ -196,7 +196,7 @@ def test_newest_guest_that_is_alive(
     monkeypatch.setattr(attach, "connect", connecting({runs[2]: 5, runs[3]: 6}))
     assert attach.attach(tmp_path, ["ls"]) == 5
     monkeypatch.setattr(attach, "connect", connecting({}))
-    with pytest.raises(UsageError, match="no run with this cache folder has a guest"):
+    with pytest.raises(UsageError, match="no run that uses this cache has a guest"):
         attach.attach(tmp_path, ["ls"])
 
 

@@ -254,7 +254,7 @@ def test_tables(measured: tuple[Project, Ended], tmp_path: Path) -> None:
         "2 patches: 0 worse, 0 gone, 0 better, 0 added; "
         "up to 2 instructions are no difference"
     )
-    assert lines[0] == "instructions for an operation, and what the hooks add:"
+    assert lines[0] == "instructions per operation, and what the hooks add:"
     columns = ["patched", "attached", "filtered", "hit", "fmod_ret", "after"]
     assert lines[2].split() == columns
     rows = [line.split() for line in lines]

@@ -12,14 +12,14 @@ def test_text_of_an_error() -> None:
         "it broke",
         command=["make", "CC=ccache gcc"],
         detail="first line\n  second line\n\n",
-        hint="mend it",
+        hint="fix it",
     )
     assert str(error).splitlines() == [
         "build failed: it broke",
         "    first line",
         "      second line",
         "command: make 'CC=ccache gcc'",
-        "next:    mend it",
+        "next:    fix it",
     ]
 
 

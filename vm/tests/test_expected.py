@@ -46,8 +46,8 @@ def result(outcome: str, output: str = "", *, checked: bool = True) -> TestResul
         (result("failed"), 3, 0, "failed", "why"),  # for some other reason
         (result("failed", NO_HOOK, checked=False), 3, 0, "failed", "why"),
         (result("failed"), 3, 3, "failed", "why"),
-        (result("passed"), 3, 2, "failed", "passes with 2 patches, though it is to "
-                                           "test patch 3"),
+        (result("passed"), 3, 2, "failed", "passes with 2 patches, although it "
+                                           "tests patch 3"),
         (result("passed"), 2, 2, "passed", "why"),
         (result("skipped"), 3, 0, "skipped", "why"),
     ],
@@ -169,12 +169,12 @@ def test_test_that_proves_nothing(project: Project) -> None:
     project.tests("f.hash.needs f.array.passes", "f.hash.fails f.hash.splats")
     ended = project.run("--upto", "1")
     assert (ended.status, "2 failed, 2 xfailed" in ended.output) == (1, True)
-    reason = "passes with 1 patches, though it is to test patch 2"
+    reason = "passes with 1 patches, although it tests patch 2"
     assert f"f.array.passes: {reason}" in ended.output
 
 
 def test_what_a_base_cannot_pass(project: Project) -> None:
-    """Such tests are not run, and the summary tells why."""
+    """Such tests are not run, and the summary says why."""
     project.tests("f.hash.passes f.rhash.fails f.rhash.passes")
     (project.path / "patches" / "7.3" / "skips.toml").write_text(
         '[[skip]]\ntests = ["one.f.rhash.*"]\nreason = "has no such map"\n'

@@ -44,7 +44,10 @@ def test_all_are_named(project: Project) -> None:
     assert ["--append a=b --append c=d" in line for line in project.vng] == (
         [False, False, False, True, False]
     )
-    assert "7 faults, 0 named wrongly or too late; 0 patterns without" in ended.output
+    assert (
+        "7 faults, 0 misreported or reported too late; 0 patterns without"
+        in ended.output
+    )
     assert re.search(r"^lkdtm sleeps SIGKILL +vanished ", ended.output, re.MULTILINE)
     assert re.search(r"^panic +panics *$", ended.output, re.MULTILINE)
     assert re.search(r"^BUG +splats *$", ended.output, re.MULTILINE)
@@ -79,7 +82,7 @@ def test_wrong_name_or_too_late(project: Project, row: str, said: str) -> None:
     ended = project.run("--faults")
     assert ended.status == 1
     assert re.search(said, ended.output), ended.output
-    assert "1 faults, 1 named wrongly" in ended.output
+    assert "1 faults, 1 misreported" in ended.output
 
 
 def test_slow_guest_has_more_time(project: Project) -> None:
@@ -87,15 +90,15 @@ def test_slow_guest_has_more_time(project: Project) -> None:
     limits = project.path / "vm" / "limits.py"
     text = limits.read_text().replace("USUAL_BOOT = 15.0", "USUAL_BOOT = 0.00001")
     write_table(project, "passes, passed, limit = 0.001")
-    assert "1 faults, 1 named wrongly" in project.run("--faults").output
+    assert "1 faults, 1 misreported" in project.run("--faults").output
     limits.write_text(text)
-    assert "1 faults, 0 named wrongly" in project.run("--faults").output
+    assert "1 faults, 0 misreported" in project.run("--faults").output
 
 
 def test_name_that_there_is_not(project: Project) -> None:
     write_table(project, "passes, passed")
     ended = project.run("--faults", "--command=passes pases")
-    assert ended.status == 4 and "no fault is called pases\n" in ended.output
+    assert ended.status == 4 and "no fault is named pases\n" in ended.output
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_pattern_that_nothing_proves(project: Project) -> None:
     write_table(project, "passes, passed", proven="oops")
     ended = project.run("--faults")
     assert ended.status == 1
-    assert "0 named wrongly or too late; 1 patterns without" in ended.output
+    assert "0 misreported or reported too late; 1 patterns without" in ended.output
     assert re.search(r"^oops +none: red *$", ended.output, re.MULTILINE)
 
 
@@ -132,11 +135,11 @@ def test_some_of_the_faults(project: Project) -> None:
     write_table(project, "passes, passed", "panics, panic", "splats, no")
     ended = project.run("--faults", "--command", "passes panics")
     assert ended.status == 0, ended.output
-    assert "2 faults, 0 named wrongly" in ended.output
+    assert "2 faults, 0 misreported" in ended.output
     assert "none: because" not in ended.output
     ended = project.run("--faults", "--command", "PANIC")
     assert ended.status == 4
-    assert "no fault is called PANIC\n" in ended.output
+    assert "no fault is named PANIC\n" in ended.output
 
 
 def test_knobs_of_the_guest(project: Project) -> None:

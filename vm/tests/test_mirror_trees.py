@@ -152,7 +152,7 @@ def test_three_copies_are_kept(copying: Copying, said: Said) -> None:
     copying.prepare(users[3])
     assert [tree.path.exists() for tree in trees] == [True, False, True]
     gone = trees[1].path.parent
-    assert said.lines[-1] == f"removing {gone}: 3 other trees were used since"
+    assert said.lines[-1] == f"removing {gone}: 3 other trees have been used since"
 
 
 def test_current_copy_is_kept(copying: Copying) -> None:

@@ -80,7 +80,7 @@ def test_splat_that_the_console_does_not_show(project: Project) -> None:
     project.tests("f.hash.passes f.hash.taints")
     ended = project.run()
     assert (ended.status, "1 failed, 2 passed" in ended.output) == (1, True)
-    reason = "taint: the kernel set W: warning; the console shows no report"
+    reason = "taint: tainted by W: warning; the console shows no report"
     assert f"f.hash.taints: {reason} (again when run alone: failed)" in ended.output
 
 

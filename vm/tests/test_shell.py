@@ -67,7 +67,7 @@ def test_attach(project: Project) -> None:
     assert project.asked[: len(asked)] == asked
     status, text = attach(second)
     assert status == 4
-    assert "usage error: no run with this cache folder has a guest now\n" in text
+    assert "usage error: no run that uses this cache has a guest now\n" in text
 
 
 def attach(project: Project, *arguments: str, typed: str = "") -> tuple[int, str]:
