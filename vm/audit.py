@@ -1,8 +1,7 @@
 """Whether the linked kernel calls the hooks where the series does, no more, no less.
 
-A compiler that sees too much drops a call, the check of its result, or the hook itself,
-and the tests of what nobody calls are easily forgotten. So the machine code is asked,
-before a guest boots.
+The compiler may drop a call, the check of its result, or the hook itself, and a call
+may have no test. So the machine code is checked before a guest boots.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ HOOKS = (
     "bpf_map_trace_evicted",
 )
 _NAMES = "|".join(HOOKS)
-# The hooks themselves, and the functions that call them, of all that objdump prints. At
-# its end how much that was, so that nothing found is not taken for nothing looked at.
+# From objdump's output, the hooks themselves and the functions that call them. It ends
+# with the number of lines read, to tell that nothing was found from nothing was read.
 _FILTER = (
     rf"/^[0-9a-f]+ <.*>:$/ {{ n = 0; keep = /<({_NAMES})>:$/ }} {{ line[n++] = $0 }} "
     rf"/\t(call|jmp)q? .*<({_NAMES})>/ {{ keep = 1 }} "

@@ -24,7 +24,7 @@ _HINT = f"./run_tests.py --install-deps --compiler clang installs {_PACKAGES}"
 
 @dataclass(frozen=True)
 class Compiler:
-    """How to call it, what it says of itself, and what make is told."""
+    """How to call it, what it reports about itself, and what is passed to make."""
 
     name: str
     said: str
@@ -84,7 +84,7 @@ def choose_compiler(wanted: str | None, lto: str | None, log: Log) -> Compiler:
     if lto and not (found.clang and llvm):
         raise UsageError(
             f"--lto {lto} needs clang and LLVM's linker, but this is {found}"
-            + " and the linker of GNU" * found.clang,
+            + " and GNU ld" * found.clang,
             hint="add --compiler clang, and unset CC" if cc else "add --compiler clang",
         )
     return found
@@ -98,7 +98,7 @@ def check_version(compiler: Compiler, tree: Path, log: Log) -> None:
     if _number(compiler.version) < _number(least):
         kind = "clang" if compiler.clang else "gcc"
         raise UsageError(
-            f"this kernel needs {kind} {least} or newer, and {compiler.name} is "
+            f"this kernel needs {kind} {least} or newer, but {compiler.name} is "
             f"{compiler.version}",
             hint=_HINT if compiler.clang else "set CC to a newer one",
         )

@@ -73,7 +73,7 @@ class Found:
 
 
 def load(path: Path = TABLE) -> tuple[list[Fault], dict[str, str]]:
-    """The faults, and what none of them proves with the reasons.
+    """The faults, and the patterns that none of them covers, with the reasons.
 
     HarnessError if a row is wrong.
     """
@@ -113,7 +113,7 @@ def faults(run: Run, chosen: Sequence[str]) -> int:
             )
             _save(found, run.logs.folder() / "faults.json")
     needed = proofs(found)
-    # Some of the faults need not need all patterns.
+    # Only all faults together cover all patterns.
     reasons = {} if chosen else unproven
     console.print(faults_table(found), "", proofs_table(needed, reasons))
     for line in run.summary():
@@ -131,7 +131,7 @@ def faults(run: Run, chosen: Sequence[str]) -> int:
 
 
 def _fire(run: Run, fault: Fault) -> Found:
-    """Have a guest suffer the fault."""
+    """Inject the fault into a guest."""
     given = run.options
     pid = run.logs.folder() / "qemu.pid"
     program, name = fault.run.split()

@@ -19,7 +19,7 @@ from vm.terminal import Log
 # Blocked tasks, the CPUs' backtraces, the locks held (with lockdep), all tasks.
 SYSRQ = "wldt"
 _ANSWER = 5.0  # seconds for QEMU to answer, and for the kernel to begin printing
-_QUIET = 0.5  # seconds without output until a SysRq is taken for done
+_QUIET = 0.5  # seconds without output until a SysRq counts as done
 _SYSRQ_LIMIT = 10.0  # seconds for each, however much it prints
 _GDB_LIMIT = 30  # seconds; it reads all symbols
 

@@ -32,9 +32,9 @@ _MANY = 1000  # files to copy, so that the user should know
 class Mirror:
     """The copy in the folder `linux` of `home`, and its version.
 
-    The version is another one whenever a file has changed. It is written before the
-    file, so that an image of the old version never passes for one of the new, even if
-    the harness is killed in between.
+    The version changes whenever a file does. It is written before the file, so that an
+    image of the old version is never taken for one of the new, even if the harness is
+    killed in between.
     """
 
     def __init__(self, home: Path) -> None:
@@ -84,8 +84,8 @@ class Mirror:
         """Make the copy consist of the files `names` of `root`, and of the `patched`.
 
         `patched` has for each name of a patched file where it is, if it exists. A file
-        of `root` is only read if its stat is another than the last time; what is behind
-        a link out of `root` is make's to look at. UsageError for a file that cannot be
+        of `root` is only read if its stat has changed since the last time; what a link
+        out of `root` leads to is left to make. UsageError for a file that cannot be
         read or changes meanwhile, and for a link with a patched file behind it.
         """
         record = self.home / "files.json"
@@ -182,13 +182,13 @@ def _changing(root: Path, name: str) -> UsageError:
 
 
 def _signature(status: os.stat_result) -> str:
-    """What is different whenever the content is, except within a tick of the clock."""
+    """Differs whenever the content does, except within a tick of the clock."""
     times = f"{status.st_mtime_ns} {status.st_ctime_ns}"
     return f"{status.st_mode:o} {status.st_ino} {status.st_size} {times}"
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether both are missing, or alike in content and whether they can be run."""
+    """Whether both are missing, or alike in content and in being executable."""
     if not (os.path.lexists(one) and os.path.lexists(other)):
         return os.path.lexists(one) == os.path.lexists(other)
     if one.is_symlink() or other.is_symlink():

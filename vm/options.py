@@ -34,7 +34,7 @@ NOT_GIT = ("each_patch", "kernel_tree", *NOT_EACH[2:])
 NOT_ALL = ("git_tree", "each_patch", "kernel_tree", *NOT_EACH)
 
 
-# What sets another kernel or host than --prove-kvm's, or is done instead of it.
+# What --prove-kvm cannot be combined with: other kernels, hosts and modes.
 NOT_PROVE_KVM = (
     *("debug_kernel", "require_kvm", "no_kvm", "cpus", "memory", "unpatched", "upto"),
     *("patched", "stress", "faults", "shell", "attach", "bench", "gdb"),
@@ -239,7 +239,7 @@ def _check(option: Namespace) -> None:
                 f"{names[0]} and {names[1]} are mutually exclusive",
                 hint="give only one of them",
             )
-    if option.list_matrix:  # alone, it does not come here
+    if option.list_matrix:  # given alone, it is handled earlier
         raise UsageError("--list-matrix takes no other option", hint="give it alone")
     for name in ("allow_dirty", "patched"):
         if getattr(option, name) and not option.kernel_tree:

@@ -133,7 +133,7 @@ def _spread(config: pytest.Config, run: Run, results: Results) -> None:
     # pytest-xdist has looked at its -n already.
     option.tx = ["popen"] * chosen if chosen > 1 else []
     option.dist = "worksteal" if option.tx else "no"
-    # Otherwise pytest-xdist replaces one that fails at once for ever.
+    # Otherwise pytest-xdist would keep replacing one that fails at once.
     option.maxworkerrestart = str(chosen)
     if run.workers is not None:
         config.pluginmanager.register(run.workers)

@@ -114,7 +114,7 @@ def apply_series(
 
 
 def _digest(upto: int | None, files: Sequence[Path]) -> str:
-    """What is another one after any change of the number or the files."""
+    """A value that changes with the number of patches and with their files."""
     digest = hashlib.sha256(repr(upto).encode())
     for file in files:
         digest.update(repr((file.name, _content(file))).encode())

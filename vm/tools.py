@@ -146,7 +146,7 @@ def not_installed(tools: Sequence[Tool]) -> UsageError:
     else:
         names = [tool.name for tool in tools]
         detail = "\n".join(_commands(tools))
-        hint = "install them, then run again; these package names have not been tried"
+        hint = "install them, then run again; these package names are untested"
     names = [f"/usr/include{name}" if name[0] == "/" else name for name in names]
     return UsageError(f"not installed: {', '.join(names)}", detail=detail, hint=hint)
 
@@ -187,7 +187,7 @@ def install_deps(more: Sequence[Tool] = ()) -> None:
         if lacking := missing(needed):
             raise not_installed([*lacking, *missing(WELCOME)])
         if lacking := missing(WELCOME):
-            print("useful, but not needed:", *_commands(lacking), sep="\n    ")
+            print("optional:", *_commands(lacking), sep="\n    ")
         return
     packages = sorted({tool.package for tool in (*needed, *WELCOME)})
     sudo = [] if os.geteuid() == 0 else ["sudo"]

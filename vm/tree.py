@@ -23,7 +23,7 @@ _USER_TREES_KEPT = 3
 class Tree:
     """A kernel tree at `path` with a series applied.
 
-    `version` is another one whenever a file has changed, `config` whenever one for the
+    `version` differs whenever a file has changed, `config` whenever one for the
     configuration has. `names` are the files that the series concerns, and `there` its
     patches that the source had already.
     """

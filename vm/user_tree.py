@@ -33,7 +33,7 @@ _PRODUCTS = (
 def user_source(path: Path, allow_dirty: bool, cache: Path, log: Log) -> Source:
     """The source in the folder `path`, a git checkout or a plain tree.
 
-    UsageError if it is no kernel, or has uncommitted changes that are not allowed.
+    UsageError if it is not a kernel tree, or has changes that are not allowed.
     """
     path = tree_path(path)
     describe = f"Linux {version_of(path)} in {path}"
@@ -120,7 +120,9 @@ def _git_checkout(path: Path, allow_dirty: bool, log: Log) -> tuple[list[str], s
     # Lower case for assume-unchanged, S for skip-worktree: `changes` has none of these.
     unseen = [line[2:] for line in tagged if line[0].islower() or line[0] == "S"]
     if unseen := [name for name in unseen if os.path.lexists(path / name)]:
-        note += f", files that git assumes unchanged as they are: {_some(unseen)}"
+        note += (
+            f", including files that git does not check for changes: {_some(unseen)}"
+        )
     return list(_files(path, names)), note
 
 

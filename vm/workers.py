@@ -83,7 +83,7 @@ class Workers:
 
 
 def share_of(config: Any) -> Share | None:
-    """What this worker was given; None if this is no worker."""
+    """What this worker was given; None if this is not a worker."""
     if not hasattr(config, "workerinput"):
         return None
     share: Share | None = pickle.loads(config.workerinput.get("share", b"N."))

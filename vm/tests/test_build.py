@@ -230,6 +230,6 @@ def test_compiler_that_is_too_old(
     kernel.build()
     monkeypatch.setenv("LEAST", "13")
     assert not kernel.build().built
-    with pytest.raises(UsageError, match=r"needs gcc 13\.1\.0 or newer, and gcc is 12"):
+    with pytest.raises(UsageError, match=r"needs gcc 13\.1\.0 or newer, but gcc is 12"):
         kernel.build("other")
     assert kernel.goals() == []

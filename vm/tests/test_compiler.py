@@ -134,7 +134,7 @@ class TestChoice:
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("CC", "clang-19")
-        with pytest.raises(UsageError, match=r"clang-19 19.1.7 and the linker of GNU"):
+        with pytest.raises(UsageError, match=r"clang-19 19.1.7 and GNU ld"):
             choose_compiler("clang", "full", log)
 
     def test_lto_with_the_users_clang(
@@ -175,7 +175,7 @@ def test_compiler_that_is_too_old(
     compiler = choose_compiler(None, None, log)
     with pytest.raises(UsageError) as raised:
         check_version(compiler, tree, log)
-    what = "this kernel needs clang 17.0.1 or newer, and clang is 14.0.6"
+    what = "this kernel needs clang 17.0.1 or newer, but clang is 14.0.6"
     assert raised.value.what == what
     assert "clang-19 lld-19 llvm-19" in raised.value.hint
 

@@ -134,7 +134,7 @@ def test_names_of_other_distributions(elsewhere: Path) -> None:
         "    dnf install flex gcc llvm lz4\n"
         "    pacman -S flex gcc llvm lz4\n"
         "    zypper install flex gcc llvm lz4\n"
-        "next:    install them, then run again; these package names have not been tried"
+        "next:    install them, then run again; these package names are untested"
     )
     executable(elsewhere / "pacman", "")
     error = tools.not_installed([t for t in tools.KERNEL if t.name[0] == "/"])
@@ -164,7 +164,7 @@ def test_install_without_apt_get(
     executable(elsewhere / "bc", "")
     tools.install_deps()
     said = capfd.readouterr().out
-    assert said == "useful, but not needed:\n    dnf install ccache gdb\n"
+    assert said == "optional:\n    dnf install ccache gdb\n"
     for name in ("ccache", "gdb"):
         executable(elsewhere / name, "")
     tools.install_deps()

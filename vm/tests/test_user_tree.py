@@ -201,7 +201,7 @@ def test_file_that_git_does_not_look_at(
     (checkout / "kernel" / "a.c").write_text("int b;\n")
     found = find(checkout)
     assert found.files == clean.files
-    note = ", files that git assumes unchanged as they are: "
+    note = ", including files that git does not check for changes: "
     assert found.describe == f"{clean.describe[:-1]}{note}.gitignore and 1 more)"
     (checkout / "kernel" / "a.c").unlink()
     assert find(checkout).describe == f"{clean.describe[:-1]}{note}.gitignore)"
