@@ -32,6 +32,7 @@ FOLDER = "/run/bpf-map-tracing"  # /run is a tmpfs
 SIGKILL, SIGTERM = 9, 15  # importing signal itself costs eleven modules
 TERM_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 KILL_GRACE = 10.0  # seconds from SIGKILL to the end of a process
+LONG_WAIT = 1e6  # seconds; poll() takes at most 24 days at a time
 BEAT = 5.0  # seconds between signs of life
 # Not udev's names: udev may be missing, and the kernel lists them here.
 PORTS = "/sys/class/virtio-ports"
@@ -159,7 +160,7 @@ def wait(pid: int, seconds: float, pipe: int, output: Output) -> tuple[int, bool
     ended = timed_out = False
     while not ended:
         left = begin + seconds - time.monotonic()
-        ready = poll.poll(None if seconds == float("inf") else max(left, 0) * 1000)
+        ready = poll.poll(min(max(left, 0), LONG_WAIT) * 1000)
         for descriptor, _ in ready:
             if descriptor == watch:
                 ended = True
