@@ -47,5 +47,6 @@ def boot(machine: Machine, prepared: Prepared, log: Log, sockets: str) -> Guest:
         shares=[prepared.programs.folder],
         sockets=sockets,
         vmlinux=image.vmlinux,
+        release=image.release,
     )
     return guest.__enter__()

@@ -39,7 +39,8 @@ class Guest:
     `sockets` is what the paths of QEMU's Unix sockets begin with: that of attach.py
     ends in ".shell"; hung.py uses the others and `vmlinux`. Entering, run() and
     leaving raise GuestError if the guest is lost; by then none of its processes is
-    left, and `state` says what a guest that hung was doing.
+    left, and `state` says what a guest that hung was doing. `release` is what the
+    kernel has to call itself, if that is known.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class Guest:
         shares: Sequence[Path] = (),
         sockets: str = "",
         vmlinux: Path | None = None,
+        release: str = "",
     ) -> None:
         self.release = ""
+        self._built = release
         self.state: list[str] = []
         self.folder = Path()
         self.boot_seconds = 0.0
@@ -198,6 +201,8 @@ class Guest:
         if len(ready) != 4 or ready[0] != "ready" or not ready[3].isdecimal():
             raise self._lost(f"the agent said {ready!r} instead of `ready`")
         self.release, self.folder = ready[1], Path(ready[2])
+        if self._built not in ("", self.release):
+            raise self._lost(f"the guest runs {self.release}, not {self._built}")
         self._wait_for_mark("ready", "during boot")
         self._check_taint(int(ready[3]))
 

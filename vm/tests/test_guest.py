@@ -34,7 +34,7 @@ IMAGE = Path("/boot/bzImage")
 
 def test_runs_commands(make: Make, project: Project) -> None:
     with make() as guest:
-        assert guest.release == os.uname().release
+        assert guest.release == "6.6.6"
         assert guest.folder == project.path / "guest"
         assert guest.boot_seconds > 0
         script = 'printf "%s|" "$@"; pwd >&2; exit 3'

@@ -142,6 +142,16 @@ def end(*_: object) -> None:
     os._exit(143)
 
 
+def uname() -> os.uname_result:
+    """As the kernel that was built calls itself, if the project has built one."""
+    image = sys.argv[sys.argv.index("--run") + 1]
+    release = f"{image.partition('/arch/')[0]}/include/config/kernel.release"
+    if HOW == "another kernel" or not os.path.exists(release):
+        return os.uname_result(("Linux", "guest", "6.6.6", "", ""))
+    with open(release) as file:
+        return os.uname_result(("Linux", "guest", file.read().strip(), "", ""))
+
+
 def main() -> None:
     note(f"vng {WORDS}")
     with open(f"{PROJECT}/vngs", "a") as vngs:
@@ -249,6 +259,7 @@ def main() -> None:
     agent.KMSG = "/dev/null" if HOW == "no markers" else os.ttyname(1)
     number = following("console-gw", ".").partition("-")[0]
     worker = f"gw{number}" if number else ""
+    os.uname = uname
     agent.TAINTED = f"{PROJECT}/tainted{worker}"
     with open(agent.TAINTED, "w") as file:
         file.write("all\n" if HOW == "no taint" else "4096\n")
