@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 /* Types of the old version, declared in C. */
 #include <string.h>
-#include "../parts.h"
+#include "parts.h"
 #include "command.h"
 
 /* What is declared so far of a struct. */

@@ -4,7 +4,7 @@
 #define TASK_H
 
 #include "folder.h"
-#include "../parts.h"
+#include "parts.h"
 
 struct task {
 	const char *pins, *file;
