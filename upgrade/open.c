@@ -15,10 +15,20 @@ const char *const upgrade_programs[PROGRAMS] = {
 /* Up to the last member of the first version of the library. */
 #define OPTS_LEAST (offsetof(struct upgrade_opts, min_passes) + sizeof(__u32))
 
-static int set_size(struct bpf_object *obj, const char *name, __u32 max_entries)
+static int set_size(struct upgrade *u, const char *name, __u32 max_entries)
 {
-	return bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, name),
-					max_entries);
+	int err = bpf_map__set_max_entries(bpf_object__find_map_by_name(u->obj, name),
+					   max_entries);
+
+	return err ? refuse(u, err, "cannot set the size of %s: %s", name, strerror(-err)) : 0;
+}
+
+static int use_old_map(struct upgrade *u)
+{
+	int err = bpf_map__reuse_fd(u->old_map, u->opts.old_map_fd);
+
+	return err ? refuse(u, err, "cannot use the old map as %s: %s",
+			    bpf_map__name(u->old_map), strerror(-err)) : 0;
 }
 
 static int prepare(struct upgrade *u)
@@ -31,6 +41,8 @@ static int prepare(struct upgrade *u)
 	config = map ? bpf_map__initial_value(map, &size) : NULL;
 	if (!config)
 		return refuse(u, -ENOENT, "the object does not include upgrade.bpf.h");
+	if (bpf_map__fd(map) >= 0)	/* then it is read-only */
+		return refuse(u, -EBUSY, "the object is loaded already");
 	if (size != sizeof(*config) || config->version != UPGRADE_VERSION)
 		return refuse(u, -EPROTO, "the object is for another version of the library");
 	if (u->opts.replace_old ? u->opts.attach_new || u->opts.detach_old :
@@ -60,9 +72,8 @@ static int prepare(struct upgrade *u)
 		bpf_program__set_autoload(u->prog[i], true);
 		bpf_program__set_autoattach(u->prog[i], false);
 	}
-	return bpf_map__reuse_fd(u->old_map, u->opts.old_map_fd) ?:
-	       set_size(u->obj, "upgrade_marks", u->opts.marks_size) ?:
-	       set_size(u->obj, "upgrade_events", u->gate ? UPGRADE_EVENTS : 1);
+	return use_old_map(u) ?: set_size(u, "upgrade_marks", u->opts.marks_size) ?:
+	       set_size(u, "upgrade_events", u->gate ? UPGRADE_EVENTS : 1);
 }
 
 bool copy_in(void *to, size_t size, size_t least, const void *from)
@@ -81,12 +92,19 @@ bool copy_in(void *to, size_t size, size_t least, const void *from)
 }
 
 /* As far as the struct reaches, it tells where to put the reason. */
-static int refuse_size(struct upgrade *u, const struct upgrade_opts *opts)
+static void take_error(struct upgrade *u, const struct upgrade_opts *opts)
 {
 	if (opts->sz >= offsetof(struct upgrade_opts, error_size) + sizeof(opts->error_size)) {
 		u->opts.error = opts->error;
 		u->opts.error_size = opts->error_size;
 	}
+}
+
+static int copy_opts(struct upgrade *u, const struct upgrade_opts *opts)
+{
+	if (copy_in(&u->opts, sizeof(u->opts), OPTS_LEAST, opts))
+		return 0;
+	take_error(u, opts);
 	return refuse(u, -EINVAL, "opts.sz is %zu: less than %zu, or something beyond %zu is set",
 		      opts->sz, OPTS_LEAST, sizeof(*opts));
 }
@@ -94,17 +112,18 @@ static int refuse_size(struct upgrade *u, const struct upgrade_opts *opts)
 int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
 		 struct upgrade **upgrade)
 {
-	struct upgrade *u = calloc(1, sizeof(*u));
+	struct upgrade *u = calloc(1, sizeof(*u)), none = {};
 	int err;
 
-	if (!u)
-		return -ENOMEM;
+	if (!u) {
+		take_error(&none, opts);
+		return refuse(&none, -ENOMEM, "no memory");
+	}
 	u->obj = obj;
 	u->inner_fd = -1;
 	u->outer_fd = -1;
 	u->instance_fd = -1;
-	err = copy_in(&u->opts, sizeof(u->opts), OPTS_LEAST, opts) ? prepare(u) :
-								    refuse_size(u, opts);
+	err = copy_opts(u, opts) ?: prepare(u);
 	if (err) {
 		upgrade_close(u);
 		return err;

@@ -156,6 +156,7 @@ struct upgrade_report {
  * `opts` is copied. Returns 0 or a negative errno, with a reason in opts->error:
  *
  * -ENOENT	the object does not include upgrade.bpf.h
+ * -EBUSY	it is loaded already, or a map of the library's is replaced
  * -EPROTO	it includes the upgrade.bpf.h of another version of the library
  * -EINVAL	opts->sz is wrong, key or value sizes do not match, a map is not an array,
  *		hash or LRU hash or one of these per CPU, only one of the maps is

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* When the library refuses to start, when it gives up, and when it must not. */
+#include <sys/resource.h>
 #include "upgrade_small.h"
 #include "upgrade_old.skel.h"
 
@@ -102,6 +103,46 @@ TEST_F(small, refuses)
 
 	EXPECT_EQ(-ENOENT, upgrade_open(other->obj, &self->opts, &self->upgrade));
 	upgrade_old__destroy(other);
+}
+
+static int replace_nothing(void *ctx)
+{
+	return 0;
+}
+
+/* Whatever fails, there is a reason. */
+#define EXPECT_FAILS(reason) do {							\
+	error[0] = '\0';								\
+	EXPECT_GT(0, upgrade_open(self->skel->obj, &self->opts, &self->upgrade));	\
+	EXPECT_EQ(0, strncmp(error, reason, strlen(reason))) TH_LOG("'%s'", error);	\
+} while (0)
+
+TEST_F(small, fails_with_a_reason)
+{
+	int ring = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "upgrade_marks", 0, 0, 4096, NULL);
+	struct rlimit limit, none;
+	char error[128];
+
+	self->opts.error = error;
+	self->opts.error_size = sizeof(error);
+	EXPECT_FAILS("the object is loaded already");
+	close_new(self);
+
+	/* Without a descriptor to spare, libbpf cannot copy that of the old map. */
+	self->opts.replace_old = replace_nothing;
+	self->opts.attach_new = NULL;
+	self->opts.detach_old = NULL;
+	self->skel = upgrade_small__open();
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &limit));
+	none = (struct rlimit){ 0, limit.rlim_max };
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
+	EXPECT_FAILS("cannot use the old map as old_map: ");
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+
+	/* The size of a map that exists cannot be changed. */
+	ASSERT_EQ(0, bpf_map__reuse_fd(self->skel->maps.upgrade_marks, ring));
+	EXPECT_FAILS("cannot set the size of upgrade_marks: Device or resource busy");
+	close(ring);
 }
 
 TEST_HARNESS_MAIN
