@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include "upgrade_stop.h"
 #include "upgrade_tool.h"
 
 struct count {
@@ -106,6 +107,8 @@ TEST_F_TIMEOUT(tool, killed, SECONDS)
 	EXPECT_STREQ("pins: an upgrade is at work\n", told.out);
 	run(&told, "resume", "pins", "new.o");
 	EXPECT_STREQ("bpf-upgrade: another bpf-upgrade is at work in pins\n", told.err);
+	run(&told, "run", "pins", "new.o");
+	EXPECT_STREQ("bpf-upgrade: another bpf-upgrade is at work in pins\n", told.err);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 	/* As if it had been killed before it unpinned the link: that has to wait for events. */
@@ -128,6 +131,31 @@ TEST_F_TIMEOUT(tool, starts_again, SECONDS)
 	EXPECT_EQ(1, told.status);
 	run(&told, "run", "pins", "new.o");
 	EXPECT_EQ(0, told.status) TH_LOG("%s", told.err);
+	expect_new(_metadata, self, BEFORE);
+}
+
+static bool opens_the_object(const struct system_call *call)
+{
+	long path;
+
+	if (call->made || call->number != SYS_openat)
+		return false;
+	path = ptrace(PTRACE_PEEKDATA, call->pid, call->args[1], 0);
+	return !strncmp((char *)&path, "new.o", sizeof("new.o"));
+}
+
+/* While it looks at the folder, no other one changes what is there. */
+TEST_F_TIMEOUT(tool, looks_alone, SECONDS)
+{
+	struct told slow;
+
+	let_go(self);
+	ASSERT_TRUE(stop(&slow, opens_the_object, "run", "pins", "new.o")) TH_LOG("%s", slow.err);
+	run(&told, "run", "pins", "new.o");
+	EXPECT_EQ(1, told.status);
+	EXPECT_STREQ("bpf-upgrade: another bpf-upgrade is at work in pins\n", told.err);
+	go_on(&slow);
+	EXPECT_EQ(0, slow.status) TH_LOG("%s", slow.err);
 	expect_new(_metadata, self, BEFORE);
 }
 

@@ -15,6 +15,8 @@
 int command(int argc, char **argv);
 
 struct told {
+	pid_t pid;
+	int out_file, err_file;
 	int status;
 	char out[1 << 14], err[1024];
 };
@@ -27,21 +29,41 @@ static inline void read_back(int file, char *text, size_t size)
 	close(file);
 }
 
-/* In a process of its own, as a user would. */
+/* In a process of its own, as a user would; `first` is what that does before. */
+static inline void start_command(struct told *told, int argc, char **argv, void (*first)(void))
+{
+	told->out_file = memfd_create("out", 0);
+	told->err_file = memfd_create("err", 0);
+	told->pid = fork();
+	if (told->pid)
+		return;
+	dup2(told->out_file, STDOUT_FILENO);
+	dup2(told->err_file, STDERR_FILENO);
+	if (first)
+		first();
+	exit(command(argc, argv));
+}
+
+/* With this status, of waitpid(). */
+static inline void has_ended(struct told *told, int status)
+{
+	told->status = WIFEXITED(status) ? WEXITSTATUS(status) : -status;
+	read_back(told->out_file, told->out, sizeof(told->out));
+	read_back(told->err_file, told->err, sizeof(told->err));
+}
+
+static inline void end_command(struct told *told)
+{
+	int status = 0;
+
+	waitpid(told->pid, &status, 0);
+	has_ended(told, status);
+}
+
 static inline void run_command(struct told *told, int argc, char **argv)
 {
-	int out = memfd_create("out", 0), err = memfd_create("err", 0);
-	pid_t child = fork();
-
-	if (!child) {
-		dup2(out, STDOUT_FILENO);
-		dup2(err, STDERR_FILENO);
-		exit(command(argc, argv));
-	}
-	waitpid(child, &told->status, 0);
-	told->status = WIFEXITED(told->status) ? WEXITSTATUS(told->status) : -told->status;
-	read_back(out, told->out, sizeof(told->out));
-	read_back(err, told->err, sizeof(told->err));
+	start_command(told, argc, argv, NULL);
+	end_command(told);
 }
 
 #define run(told, ...) ({							\

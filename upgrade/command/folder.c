@@ -54,13 +54,13 @@ bool pin_read(const char *path, void *value, __u32 size)
 
 int folder_lock(const char *folder)
 {
-	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
 
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
+	if (fd < 0 || !flock(fd, LOCK_EX | LOCK_NB))
+		return fd < 0 ? -errno : fd;
+	err = -errno;
+	close(fd);
+	return err;
 }
 
 int folder_each(const char *folder, int (*what)(const char *path, const char *name, int fd, void *ctx),

@@ -17,7 +17,7 @@ struct path pin_of(const char *folder, const struct bpf_map *map);
 /* Read the one value of a pinned map. False: it is not there, or of another size. */
 bool pin_read(const char *path, void *value, __u32 size);
 
-/* A descriptor that holds the lock, -1 if another process does. */
+/* A descriptor that holds the lock; -EWOULDBLOCK: another process does. */
 int folder_lock(const char *folder);
 /* Stops if `what` does not return 0, and returns that, or a negative errno. */
 int folder_each(const char *folder,

@@ -81,28 +81,11 @@ static int resume(struct task *task)
 	return run_conclude(task, err, &report);
 }
 
-static int start(struct task *task, const char *pins, const char *file)
-{
-	if (!side_is_pin(pins))
-		return fail("%s is not a folder of a bpf file system", pins);
-	memset(task, 0, sizeof(*task));
-	task->pins = pins;
-	task->file = file;
-	task->next = path_of(pins, "upgrade");
-	task->old.fd = -1;
-	task->lock = folder_lock(pins);
-	return 0;
-}
-
 int resume_run(int argc, char **argv)
 {
 	struct task task;
-	int err;
+	int err = task_start(&task, argv[0], argv[1]) ?: task_lock(&task) ?: resume(&task);
 
-	if (start(&task, argv[0], argv[1]))
-		return 1;
-	err = task.lock < 0 ? fail("another bpf-upgrade is at work in %s", task.pins) :
-			      resume(&task);
 	task_close(&task);
 	return err;
 }
@@ -113,8 +96,9 @@ int status(int argc, char **argv)
 	struct task task;
 	const char *pins = argv[0];
 
-	if (start(&task, pins, NULL))
+	if (task_start(&task, pins, NULL))
 		return 1;
+	task.lock = folder_lock(pins);
 	if (access(task.next.text, F_OK))
 		printf("%s: no upgrade\n", pins);
 	else if (task.lock < 0)

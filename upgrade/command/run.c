@@ -141,7 +141,7 @@ static int locked(struct task *task)
 	struct upgrade_report report = { .sz = sizeof(report) };
 	int err;
 
-	err = clean(task) ?: run_open(task);
+	err = task_open(task) ?: clean(task) ?: run_open(task);
 	if (err)
 		return err;
 	err = load(task);
@@ -156,13 +156,8 @@ static int locked(struct task *task)
 int run(int argc, char **argv)
 {
 	struct task task;
-	int err = task_open(&task, argv[0], argv[1]);
+	int err = task_start(&task, argv[0], argv[1]) ?: task_lock(&task) ?: locked(&task);
 
-	if (!err) {
-		task.lock = folder_lock(task.pins);
-		err = task.lock < 0 ? fail("another bpf-upgrade is at work in %s", task.pins) :
-				      locked(&task);
-	}
 	task_close(&task);
 	return err;
 }

@@ -144,11 +144,9 @@ static int check_library(struct task *task)
 		    task->file, task->error) : 0;
 }
 
-int task_open(struct task *task, const char *pins, const char *file)
+int task_start(struct task *task, const char *pins, const char *file)
 {
-	struct upgrade_state state;
 	struct stat stats;
-	int err;
 
 	memset(task, 0, sizeof(*task));
 	task->pins = pins;
@@ -161,6 +159,23 @@ int task_open(struct task *task, const char *pins, const char *file)
 	if (!S_ISDIR(stats.st_mode) || !side_is_pin(pins))
 		return fail("%s is not a folder of a bpf file system, with the maps and links of the old version",
 			    pins);
+	return 0;
+}
+
+int task_lock(struct task *task)
+{
+	task->lock = folder_lock(task->pins);
+	if (task->lock == -EWOULDBLOCK)
+		return fail("another bpf-upgrade is at work in %s", task->pins);
+	return task->lock < 0 ? fail("cannot lock %s: %s", task->pins, strerror(-task->lock)) : 0;
+}
+
+int task_open(struct task *task)
+{
+	const char *pins = task->pins, *file = task->file;
+	struct upgrade_state state;
+	int err;
+
 	if (task_state(task->next.text, &state) && state.phase >= UPGRADE_SWITCHED)
 		return fail("there is an unfinished upgrade in %s: run bpf-upgrade resume %s %s",
 			    pins, pins, file);

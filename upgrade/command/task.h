@@ -20,8 +20,12 @@ struct task {
 	char error[TEXT];		/* what attaching or detaching has to say */
 };
 
-/* task.c: find everything, and refuse what cannot work; 0, or 1: said why. */
-int task_open(struct task *task, const char *pins, const char *file);
+/* task.c: of these, each returns 0, or 1: said why. To be closed even then. */
+int task_start(struct task *task, const char *pins, const char *file);
+/* Keep others from changing the folder, from before one looks at what is in it. */
+int task_lock(struct task *task);
+/* Find everything, and refuse what cannot work. */
+int task_open(struct task *task);
 void task_close(struct task *task);
 /* Open the object, and see which maps it is about. */
 int task_open_object(struct task *task);
