@@ -6,40 +6,6 @@
 #include "upgrade_stop.h"
 #include "upgrade_tool.h"
 
-struct count {
-	__u64 calls, by_new;
-};
-
-/* What is pinned there is the new version's. */
-static struct count count_in(const char *map)
-{
-	struct count count = {};
-	__u32 pid = PID;
-	int fd = bpf_obj_get(map);
-
-	if (fd < 0 || bpf_map_lookup_elem(fd, &pid, &count))
-		count.calls = -1;
-	close(fd);
-	return count;
-}
-
-/* The new version counts, with the maps of the old one. */
-static void expect_new(struct __test_metadata *_metadata, FIXTURE_DATA(tool) *self,
-		       __u64 calls)
-{
-	struct count count = count_in("pins/counts");
-
-	EXPECT_EQ(calls, count.calls);
-	call(3);
-	EXPECT_EQ(calls + 3, count_in("pins/counts").calls);
-	EXPECT_EQ(count.by_new + 3, count_in("pins/counts").by_new);
-	EXPECT_EQ(self->settings, pinned_id("pins/settings"));
-	EXPECT_NE(0, access("pins/upgrade", F_OK));
-	EXPECT_EQ(0, access("pins/count_calls", F_OK));
-	run(&told, "status", "pins");
-	EXPECT_STREQ("pins: no upgrade\n", told.out);
-}
-
 /* While the program counts, nothing is lost. */
 TEST_F_TIMEOUT(tool, runs, SECONDS)
 {
