@@ -28,17 +28,16 @@ static inline void call(int n)
 		getpgid(PID);
 }
 
-FIXTURE_SETUP(tool)
+/* Run the old version, with a map of this type. */
+static inline void start_old(struct __test_metadata *_metadata, FIXTURE_DATA(tool) *self,
+			     enum bpf_map_type type)
 {
-	struct upgrade_tool_old *old;
+	struct upgrade_tool_old *old = upgrade_tool_old__open();
 	__u32 zero = 0, one = 1;
 
-	libbpf_set_print(print_warnings);
-	ASSERT_EQ(0, make_folder());
-	PUT_OBJECT("new.o", upgrade_tool);
-	PUT_OBJECT("old.o", upgrade_tool_old);
-	old = upgrade_tool_old__open_and_load();
 	ASSERT_NE(NULL, old);
+	ASSERT_EQ(0, bpf_map__set_type(old->maps.counts, type));
+	ASSERT_EQ(0, upgrade_tool_old__load(old));
 	self->link = bpf_program__attach(old->progs.count_calls);
 	ASSERT_NE(NULL, self->link);
 	ASSERT_EQ(0, bpf_link__pin(self->link, "pins/count_calls"));
@@ -47,6 +46,15 @@ FIXTURE_SETUP(tool)
 	ASSERT_EQ(0, bpf_map_update_elem(bpf_map__fd(old->maps.settings), &zero, &one, 0));
 	self->settings = id_of(bpf_map__fd(old->maps.settings));
 	upgrade_tool_old__destroy(old);
+}
+
+FIXTURE_SETUP(tool)
+{
+	libbpf_set_print(print_warnings);
+	ASSERT_EQ(0, make_folder());
+	PUT_OBJECT("new.o", upgrade_tool);
+	PUT_OBJECT("old.o", upgrade_tool_old);
+	start_old(_metadata, self, BPF_MAP_TYPE_HASH);
 	call(BEFORE);
 }
 
@@ -54,6 +62,17 @@ static inline void let_go(FIXTURE_DATA(tool) *self)
 {
 	bpf_link__destroy(self->link);
 	self->link = NULL;
+}
+
+/* Start over with a map of another type; nobody keeps the link. */
+static inline void restart_old(struct __test_metadata *_metadata, FIXTURE_DATA(tool) *self,
+			       enum bpf_map_type type)
+{
+	let_go(self);
+	ASSERT_EQ(0, unlink("pins/count_calls") || unlink("pins/counts") ||
+		  unlink("pins/settings"));
+	start_old(_metadata, self, type);
+	let_go(self);
 }
 
 FIXTURE_TEARDOWN(tool)

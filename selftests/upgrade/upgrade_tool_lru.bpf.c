@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#define KIND BPF_MAP_TYPE_LRU_HASH
+#include "upgrade_tool.bpf.h"
