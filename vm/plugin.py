@@ -114,8 +114,8 @@ def _spread(config: pytest.Config, run: Run, results: Results) -> None:
     if alone or (chosen is None and not any(path.is_dir() for path in paths)):
         chosen = 0
     elif all(path.is_relative_to(ROOT / "vm") for path in paths):
-        # One more than CPUs, because many of them wait.
-        chosen = len(os.sched_getaffinity(0)) + 1 if chosen is None else chosen
+        # More than CPUs, because many of them wait.
+        chosen = len(os.sched_getaffinity(0)) + 3 if chosen is None else chosen
     else:
         try:
             prepared = run.prepared or run.prepare(run.options.upto)

@@ -21,7 +21,11 @@ from vm.tests.project import Project
         ("vanishes at boot", "vanished: QEMU ended during boot"),
     ],
 )
-def test_lost_at_boot(make: Make, project: Project, how: str, expected: str) -> None:
+def test_lost_at_boot(
+    make: Make, project: Project, monkeypatch: pytest.MonkeyPatch, how: str,
+    expected: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(limits, "TRACE_GRACE", 0.5)
     guest, begin = make(how, deadline=0.7), time.monotonic()
     with pytest.raises(GuestError, match=expected) as error, guest:
         pass

@@ -149,7 +149,7 @@ def test_own_tests_are_spread_over_the_cpus(project: Project) -> None:
     project.plugins = True
     ended = project.run("vm")
     assert (ended.status, project.vng) == (0, [])
-    assert f"{len(os.sched_getaffinity(0)) + 1} workers" in ended.output
+    assert f"{len(os.sched_getaffinity(0)) + 3} workers" in ended.output
     for words in (["vm", "--collect-only"], ["vm", "--pdb"], ["vm/tests/test_own.py"]):
         ended = project.run(*words)
         assert ended.status == 0 and "workers" not in ended.output

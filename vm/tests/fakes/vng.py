@@ -196,7 +196,7 @@ def main() -> None:
         return
     if HOW in ("boots slowly", "warns and boots slowly"):
         for _ in range(6):
-            time.sleep(0.5)
+            time.sleep(0.3)
             say(*["WARNING: at map.c" if "warns" in HOW else "booting"] * 2)
     if HOW == "splats for ever":
         for count in range(600):
