@@ -108,8 +108,8 @@ def guarded_main() -> int:
     try:
         guard_output()
         try:
-            if sys.argv[1:] == ["--list-matrix"]:
-                print(matrix())
+            if "--list-matrix" in sys.argv:
+                print(matrix(sys.argv[1:]))
                 status = 0
             else:
                 main(sys.argv[1:])

@@ -6,10 +6,11 @@ Standard library only: this needs neither a kernel nor a virtual environment.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from vm.bases import DEFAULT, TABLE, base_names
+from vm.errors import UsageError
 
 # The options of a job, by its name. These are for each base …
 _OF_EACH_BASE = {
@@ -49,8 +50,10 @@ def jobs() -> Iterator[Job]:
         yield _job(DEFAULT, name, options)
 
 
-def matrix() -> str:
-    """The matrix for a workflow's fromJSON(), on one line."""
+def matrix(arguments: Sequence[str]) -> str:
+    """The matrix for a workflow's fromJSON(), on one line. UsageError."""
+    if len(arguments) > 1:
+        raise UsageError("--list-matrix takes no other option", hint="give it alone")
     return json.dumps({"include": [asdict(job) for job in jobs()]})
 
 

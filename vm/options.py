@@ -174,7 +174,7 @@ class Options:
 
 
 def _base(option: Namespace) -> str:
-    """The base that the user named, or the nearest to the tree of the user's."""
+    """The base that the user named, or the one closest to the user's tree."""
     if option.base or not option.kernel_tree:
         return option.base or DEFAULT
     return nearest_base(TABLE, version_of(tree_path(option.kernel_tree)))
@@ -239,8 +239,9 @@ def _check(option: Namespace) -> None:
                 f"{names[0]} and {names[1]} are mutually exclusive",
                 hint="give only one of them",
             )
-    if option.list_matrix:  # given alone, it is handled earlier
-        raise UsageError("--list-matrix takes no other option", hint="give it alone")
+    if option.list_matrix:  # run_tests.py deals with it, unless PYTEST_ADDOPTS has it
+        what = "--list-matrix has to be given to run_tests.py"
+        raise UsageError(what, hint="not in PYTEST_ADDOPTS")
     for name in ("allow_dirty", "patched"):
         if getattr(option, name) and not option.kernel_tree:
             word = f"--{name.replace('_', '-')}"
