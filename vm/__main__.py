@@ -20,7 +20,7 @@ from vm.output import LOST, guard_output, output_lost  # noqa: E402
 
 
 def main(arguments: list[str]) -> int:
-    """Run pytest; its exit status, or LOST if the user cannot be told of it."""
+    """Run pytest; its exit status, or LOST if it cannot be reported."""
     # SIGTERM, and SIGHUP without nohup, interrupt the run as Ctrl-C does.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:

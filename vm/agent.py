@@ -102,7 +102,7 @@ class Stuck(Exception):
 def end_leftovers() -> None:
     """Kill what a command left behind, in whatever group or session.
 
-    Who loses its parent becomes the agent's child: init.c arranged that.
+    Orphans become the agent's children: init.c arranged that.
     """
     deadline = time.monotonic() + KILL_GRACE
     while True:

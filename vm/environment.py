@@ -48,7 +48,7 @@ REFUSED = {
 }
 _NATIVE = ("x86", "x86_64", "amd64")
 
-# Cleared, and the user is told: whoever sets these means to change a build.
+# Cleared with a warning: these are set to change a build.
 TOLD = (
     *("*FLAGS", "KBUILD_*", "KCONFIG_*", "LOCALVERSION"),
     *("CPATH", "*_INCLUDE_PATH", "LIBRARY_PATH", "COMPILER_PATH", "LD_PRELOAD"),

@@ -6,7 +6,7 @@ import time
 
 BOOT_DEADLINE = 120.0  # seconds without a line on the console
 BOOT_FACTOR = 5  # times as long, even if there are lines
-# A boot that shows more is given up: it may go on like this for ever.
+# A boot that shows more is given up: it might never finish.
 BOOT_SPLATS = 20
 BOOT_CONSOLE = 4 << 20  # characters; most boots have less than a hundredth of it
 USUAL_BOOT = 15.0  # seconds; where it takes longer, all limits are longer

@@ -75,7 +75,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 class WorkersLogs(RunLogs):
-    """The same folder for a worker: whoever gave it out locks, keeps and removes it."""
+    """The same folder for a worker: the main process locks, keeps and removes it."""
 
     def __init__(self, folder: Path, terminal: Terminal) -> None:
         self.path = folder

@@ -76,7 +76,7 @@ class Workers:
             self.told[name] = pickle.loads(told)
         else:
             error = HarnessError(
-                f"worker {name} ended without saying what became of its guest",
+                f"worker {name} exited without reporting the state of its guest",
                 hint=f"see {self._share[0]}/console-{name}*.log",
             )
             self.told.setdefault(name, Told("", {}, error))

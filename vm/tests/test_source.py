@@ -65,7 +65,7 @@ def site(monkeypatch: pytest.MonkeyPatch, no_proxy: None) -> Iterator[Pages]:
 
 @pytest.fixture
 def no_debian(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Debian's package is asked for, and not to be had."""
+    """Debian's package is requested but unavailable."""
 
     def refuse(base: Base, archives: Path, log: Log) -> None:
         raise UsageError(f"{base.package} in vain", hint="none")

@@ -100,7 +100,9 @@ def test_worker_that_is_killed(spread: Project) -> None:
     ended = spread.run("-n", "2")
     assert ended.status == 3, ended.output
     assert "1 failed, 3 passed" in ended.output
-    assert re.search(r"^error: worker gw\d ended without saying", ended.output, re.M)
+    assert re.search(
+        r"^error: worker gw\d exited without reporting", ended.output, re.M
+    )
     assert "not f.v0.kills" in names(spread)
 
 
