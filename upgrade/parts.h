@@ -54,7 +54,7 @@ static inline __u64 now(void)
  */
 bool copy_in(void *to, size_t size, size_t least, const void *from);
 
-/* upgrade.c: */
+/* links.c: */
 int upgrade_begin(struct upgrade *u);
 int upgrade_end(struct upgrade *u, int err);
 /* Tell the writers the phase. */
