@@ -8,10 +8,25 @@ import time
 
 import pytest
 
-from vm import hung, limits
+from vm import agent, hung, kvm, limits
 from vm.errors import GuestError
 from vm.tests.conftest import Make
 from vm.tests.project import Project
+
+# Seconds to the kernel's report of a soft lockup, and from one to the next: twice the
+# default of watchdog_thresh, and it looks five times in that period.
+SOFT_LOCKUP_SEEN = 2 * 10.0 * 6 / 5
+
+
+def test_limits_fit_together() -> None:
+    """Each leaves time for what is to happen before it."""
+    assert limits.SILENCE >= 4 * agent.BEAT, "signs of life may be late"
+    assert limits.SILENCE > SOFT_LOCKUP_SEEN, "the kernel says first what hangs"
+    assert limits.HANG_GRACE >= SOFT_LOCKUP_SEEN, "it may recover until the next"
+    stuck = agent.TERM_GRACE + agent.KILL_GRACE
+    assert stuck < limits.ANSWER_MARGIN, "the agent says first which process it is"
+    assert limits.SIGNS_OF_LIFE * agent.BEAT >= 2 * 24 * 3600
+    assert limits.USUAL_BOOT < kvm.PROBE_DEADLINE < limits.BOOT_DEADLINE
 
 
 def test_slow_boot_and_what_follows(make: Make) -> None:
