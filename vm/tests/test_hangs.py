@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 
 from vm import agent, hung, kvm, limits
 from vm.errors import GuestError
+from vm.terminal import Log
 from vm.tests.conftest import Make
 from vm.tests.project import Project
 
@@ -149,6 +151,19 @@ def test_state_of_a_guest_that_hangs(
     assert asked[-1]["arguments"] == {"command-line": server}
     log = guest.console.log.read_text()
     assert log.count("sysrq: Show\nState\n") == (4 if how == "" else 0)
+
+
+def test_gdb_that_does_not_end(
+    log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gdb = tmp_path / "gdb"
+    gdb.write_text("#!/bin/sh\necho Thread 1\nexec sleep 20\n")
+    gdb.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(hung, "_GDB_LIMIT", 0.5)
+    begin = time.monotonic()
+    (why, *_) = hung._backtraces("x.gdb", Path("vmlinux"), log)
+    assert why.startswith("no backtraces: ") and time.monotonic() - begin < 15
 
 
 @pytest.mark.parametrize(
