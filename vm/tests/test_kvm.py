@@ -63,6 +63,7 @@ def test_kvm_that_works_is_probed_once(
     assert said.lines == ["trying KVM: does a guest reach user space in 60 s?"]
     assert choose("hangs at boot") == accel
     assert len(project.vng) == 1 and "-machine accel=kvm" in project.vng[0]
+    assert " --cpus 1 " in project.vng[0], "the host may have no more"
 
 
 def test_kvm_that_runs_nothing(choose: Choose, project: Project) -> None:
@@ -138,12 +139,22 @@ def test_another_host_is_probed_again(
     choose()
     file = tmp_path / "cache" / "kvm-probe.json"
     entry = json.loads(file.read_text())
+    assert entry["host"][key]
     entry["host"][key] = "another"
     file.write_text(json.dumps(entry))
     choose()
     file.write_text("{")
     choose()
     assert len(project.vng) == 3
+
+
+def test_another_qemu_is_probed_again(
+    choose: Choose, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version, probes in ("11.0", 1), ("11.1", 2), ("11.1", 2):
+        monkeypatch.setattr(kvm, "qemu_version", lambda _, now=version: now)
+        choose()
+        assert len(project.vng) == probes
 
 
 def test_ctrl_c_is_not_remembered(
