@@ -167,6 +167,60 @@ def test_sources_that_make_takes_for_old(selftests: Selftests, tmp_path: Path) -
         assert len({*times}) == 1, "the second and third time, nothing is made"
 
 
+def test_header_that_a_source_includes(selftests: Selftests, tmp_path: Path) -> None:
+    """Edited, the program is made again; nor is it missed. A warning is an error."""
+    root, rogue = tmp_path / "checkout", selftests.out / "rogue"
+    makefile = root / "selftests" / "Makefile"
+    (makefile.parent / "faults").mkdir(parents=True)
+    shutil.copy(ROOT / "selftests" / "Makefile", makefile)
+    source, header = (makefile.parent / "faults" / f"rogue.{c}" for c in "ch")
+    source.write_text('#include "rogue.h"\nint main(void) { return STATUS; }\n')
+    words = [f"KERNEL={selftests.kernel}", f"BUILD={selftests.out}"]
+    words += [f"OUT={selftests.out}", f"PATCHES={selftests.patches}", str(rogue)]
+
+    def make() -> int:
+        """What the program returns, if it can be built."""
+        command = ["make", "-C", str(makefile.parent), *words]
+        subprocess.run(command, check=True, capture_output=True)
+        return subprocess.run([rogue], check=False).returncode
+
+    def make_old() -> None:
+        for file in (*root.rglob("*.*"), makefile, *selftests.out.iterdir()):
+            os.utime(file, ns=(OLD, OLD))
+
+    header.write_text("#define STATUS 1\n")
+    assert make() == 1
+    make_old()
+    header.write_text("#define STATUS 2\n")
+    assert make() == 2
+    make_old()
+    header.unlink()
+    source.write_text("int main(void) { return 3; }\n")
+    assert make() == 3
+    make_old()
+    source.write_text("int main(void) { int unused; return 4; }\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        make()
+
+
+def test_words_for_the_compilers(selftests: Selftests) -> None:
+    """They write down the headers for make, and take a warning for an error."""
+    (selftests.out / "vmlinux").touch()
+    words = [f"KERNEL={selftests.kernel}", f"BUILD={selftests.out}", "CC=cc"]
+    words += [f"OUT={selftests.out}", f"PATCHES={selftests.patches}", "CLANG=bpfcc"]
+    make = ["make", "-n", "-C", str(ROOT / "selftests"), *words]
+    # The library is installed by a makefile of its own.
+    make += ["-o", f"{selftests.out}/installed/stamp", "all", "bench", "faults"]
+    run = subprocess.run(make, capture_output=True, text=True, check=True)
+    commands = [line.split() for line in run.stdout.splitlines()]
+    from_source = [x for x in commands if any(word.endswith(".c") for word in x)]
+    for compiler in "cc", "bpfcc":
+        ours = [x for x in from_source if x[0] == compiler]
+        assert ours
+        for command in ours:
+            assert {"-Wall", "-Werror", "-MMD", "-MP"} < {*command}, command
+
+
 def test_first_build_that_fails(selftests: Selftests, tmp_path: Path) -> None:
     """The next one does not take all that was built for old."""
     tree = SimpleNamespace(path=selftests.kernel)
