@@ -31,6 +31,10 @@ from vm.terminal import Log
 AGENT = Path(__file__).with_name("agent.py")
 
 
+def _readable(channel: socket.socket, seconds: float) -> bool:
+    return bool(select.select([channel], [], [], seconds)[0])
+
+
 class Guest:
     """A booted guest, as a context manager.
 
@@ -215,9 +219,7 @@ class Guest:
     def _wait(self, readable: socket.socket, deadline: float, doing: str) -> None:
         """Wait until there is something to read, or raise what became of the guest."""
         # Past the deadline, only what is there already: signs of life would go on.
-        while not select.select([readable], [], [], 0 if self._late(deadline) else 0.1)[
-            0
-        ]:
+        while not _readable(readable, 0 if self._late(deadline) else 0.1):
             if self.console.closed() or self._dead:
                 raise self.lost(doing)
             if self._floods:
