@@ -12,7 +12,7 @@ BOOT_CONSOLE = 4 << 20  # characters; most boots have less than a hundredth of i
 USUAL_BOOT = 15.0  # seconds; where it takes longer, all limits are longer
 
 OUTPUT_LIMIT = 1 << 20  # bytes of a command's output that the agent sends
-ANSWER_MARGIN = 20.0  # seconds beyond a command's timeout until it is a hang
+ANSWER_MARGIN = 30.0  # seconds beyond a command's timeout until it is a hang
 HANG_GRACE = 30.0  # seconds after the kernel reported a hang
 SILENCE = 40.0  # seconds without a sign of life; the agent gives one every 5
 SIGNS_OF_LIFE = 100_000  # before an answer: those of days
