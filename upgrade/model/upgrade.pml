@@ -221,8 +221,9 @@ resume:
 take_over:
 	atomic { attached_new = true; attached_old = false };
 	replacing = false;
-finish:
 	if :: !NO_GRACE -> wait_for_programs() :: else fi;
+	gate = false;
+finish:
 	take(); sync(); v = 0; drop();
 	if :: !ok && !GIVE_UP -> goto finish :: else fi;
 	if :: !NO_SETTLE -> phase = SETTLED; wait_for_programs() :: else fi;
