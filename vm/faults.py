@@ -41,10 +41,12 @@ class Fault:
     outcome: str
     append: str = ""
     qemu: str = ""
+    debug: bool = False
     limit: float = 60.0
 
     def __str__(self) -> str:
-        return " ".join(filter(None, (self.run, self.append, self.qemu)))
+        kernel = "debug" if self.debug else ""
+        return " ".join(filter(None, (self.run, self.append, self.qemu, kernel)))
 
 
 @dataclass(frozen=True)
@@ -101,17 +103,21 @@ def faults(run: Run, chosen: Sequence[str]) -> int:
             f"no fault is named {' or '.join(sorted(unknown))}",
             hint=f"see {TABLE}: give the name of a program or of a test",
         )
-    console = Console(emoji=False)
+    console = Console(emoji=False, width=120)
     found: list[Found] = []
     with run.closing():
-        run.prepare(run.options.upto, ["faults"])
-        for row in rows:
-            found.append(_fire(run, row))
-            word = "" if found[-1].right else f", expected {row.outcome}"
-            run.terminal.say(
-                f"{row}: {found[-1].named} after {found[-1].seconds:.0f} s{word}"
-            )
-            _save(found, run.logs.folder() / "faults.json")
+        for debug in sorted({row.debug for row in rows}):
+            if run.has_guest:
+                run.drop_guest()
+            run.options = replace(run.options, debug_kernel=debug)
+            run.prepare(run.options.upto, ["faults"])
+            for row in (row for row in rows if row.debug == debug):
+                found.append(_fire(run, row))
+                word = "" if found[-1].right else f", expected {row.outcome}"
+                run.terminal.say(
+                    f"{row}: {found[-1].named} after {found[-1].seconds:.0f} s{word}"
+                )
+                _save(found, run.logs.folder() / "faults.json")
     needed = proofs(found)
     # Only all faults together cover all patterns.
     reasons = {} if chosen else unproven
@@ -208,7 +214,9 @@ def _worst(console: str, without: str = "") -> str:
 
 def faults_table(found: Sequence[Found]) -> Table:
     """What became of each fault."""
-    result = Table("fault", "named", box=None, pad_edge=False)
+    result = Table(box=None, pad_edge=False)
+    for name in ("fault", "named"):
+        result.add_column(name, overflow="fold")
     for name in ("seconds", "trace", "decoded", "CPUs"):
         result.add_column(name, justify="right")
     for row in found:

@@ -218,6 +218,7 @@ def _check(option: Namespace) -> None:
         ("gdb", "attach"),
         ("gdb", "faults"),
         ("debug_kernel", "bench"),
+        ("debug_kernel", "faults"),
         ("cpus", "bench"),
         ("unpatched", "bench"),
         ("unpatched", "upto"),

@@ -60,6 +60,27 @@ def test_all_are_named(project: Project) -> None:
     assert rows[3]["named"].startswith("panic during `") and rows[3]["seconds"] < 60
 
 
+def test_debug_kernel(project: Project) -> None:
+    """It is built after the other faults, if one needs it, and has its own guests."""
+    write_table(
+        project,
+        *("splats, BUG, debug = true", "passes, passed"),
+        *("fails, Test failed, debug = true", "fails, Test failed"),
+        proven="BUG",
+    )
+    ended = project.run("--faults")
+    assert ended.status == 0, ended.output
+    configured = [line for line in ended.output.split("\n") if "configuring" in line]
+    assert configured == [
+        "configuring base.config, vm.config, faults.config",
+        "configuring base.config, vm.config, debug.config, faults.config",
+    ]
+    rows = json.loads((project.logs / "faults.json").read_text())
+    assert [row["fault"]["debug"] for row in rows] == [False, False, True, True]
+    assert ["-debug" in line for line in project.vng] == [False, True, True]
+    assert re.search(r"^lkdtm splats debug +BUG ", ended.output, re.MULTILINE)
+
+
 def test_kernel_that_does_not_boot(project: Project) -> None:
     write_table(project, 'passes, panic during boot, append = "x=y"', proven="panic")
     ended = project.run("--faults", how="panics at boot")

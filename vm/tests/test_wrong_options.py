@@ -48,6 +48,10 @@ def test_usage_error(project: Project, arguments: str, text: str) -> None:
         ("--stress 9 --attach", "--stress and --attach are mutually exclusive"),
         ("--against none", "--against needs --bench"),
         ("--bench --debug-kernel", "--debug-kernel and --bench are mutually exclusive"),
+        (
+            "--faults --debug-kernel",
+            "--debug-kernel and --faults are mutually exclusive",
+        ),
         ("--bench --cpus 2", "--cpus and --bench are mutually exclusive"),
         ("--bench --gdb", "--gdb and --bench are mutually exclusive"),
         ("--attach --gdb", "--gdb and --attach are mutually exclusive"),
