@@ -76,7 +76,11 @@ class Machine:
         With a thread for each, emulated CPUs lose code changes to each other: when
         a program is attached to a function that another CPU is running, that CPU
         may hit the temporary breakpoint after the kernel has taken it away ("Oops:
-        int3"). Seen with QEMU 7.2, 10.0 and 11.1, the newest there is.
+        int3"), and will for ever. The defect is QEMU's (7.2, 10.0 and 11.1, the
+        newest there is): two CPUs without a kernel, one of which patches what the
+        other one runs and has it serialize after each step, show it within 2,500
+        patches, with one-insn-per-tb=on, too. QEMU discards the old translation
+        before it stores the byte, and the other CPU may translate it in between.
         """
         return self.accel.name == "tcg" and self.cpus > 1
 
