@@ -102,13 +102,18 @@ TEST_F(gen, converts)
 		.error = told.err, .error_size = sizeof(told.err),
 	};
 	struct upgrade_report report = { .sz = sizeof(report) };
-	struct old_key old_key = { 0x0a000001, 443 };
-	struct new_key key = { 443, 0x0a000001, 0 };
+	struct old_key old_key;
+	struct new_key key;
 	struct new_value value, expected;
 	struct old_value old;
 	struct upgrade_gen *new;
 	struct upgrade *upgrade = NULL;
 
+	/* To a map, padding is part of the key. */
+	memset(&old_key, 0, sizeof(old_key));
+	memset(&key, 0, sizeof(key));
+	old_key.port = key.port = 443;
+	old_key.address = key.address = 0x0a000001;
 	fill(&old);
 	convert(&old, &expected);
 	ASSERT_EQ(0, bpf_map_update_elem(opts.old_map_fd, &old_key, &old, BPF_ANY));
