@@ -20,8 +20,9 @@ TEST_F_TIMEOUT(policy, upgrades, SECONDS)
 	__u64 changes = 0, copied = 0, reconciled = 0, refreshed = 0, repaired = 0, window = 0;
 	struct upgrade_report *r = &self->run->report;
 	unsigned long rounds, idle = 0;
+	int i;
 
-	for (int i = 0; i < UPGRADES; i++) {
+	for (i = 0; i < UPGRADES && (i < 3 || in_time(self)); i++) {
 		rounds = workload_sum(self->workload).rounds;
 		upgrade(_metadata, self);
 		idle += workload_sum(self->workload).rounds == rounds;
@@ -33,7 +34,7 @@ TEST_F_TIMEOUT(policy, upgrades, SECONDS)
 		window = r->window_ns > window ? r->window_ns : window;
 	}
 	TH_LOG("%d upgrades: %llu changes reported, %llu entries copied, %llu reconciled, %llu refreshed, %llu repaired; window at most %llu ms",
-	       UPGRADES, changes, copied, reconciled, refreshed, repaired, window / 1000000);
+	       i, changes, copied, reconciled, refreshed, repaired, window / 1000000);
 	EXPECT_EQ(0, idle);
 	/* Its proof would find what the hooks do not report, but later. */
 	EXPECT_LT(0, changes);
