@@ -146,6 +146,7 @@ int check_maps(struct upgrade *u, struct upgrade_config *config)
 	bpf_object__for_each_program(prog, u->obj)
 		if (bpf_program__autoload(prog) && is_sleepable(prog))
 			return refuse(u, -EINVAL, "%s is sleepable", bpf_program__name(prog));
+	u->old_type = info.type;
 	u->no_delete = is_array(type);
 	u->percpu = is_percpu(type);
 	config->lru = is_lru(type);

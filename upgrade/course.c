@@ -47,7 +47,7 @@ int course_watch(struct upgrade *u)
 
 	report_phase(u, UPGRADE_WATCHING);
 	u->state->replacing = 0;
-	err = own_begin(u) ?: upgrade_attach(u, MARK_UPDATE, MARK_DELETE);
+	err = own_begin(u) ?: upgrade_attach(u, MARK_UPDATE, MARK_BATCH);
 	if (err)
 		return err;
 	report_sample(u, true);

@@ -36,6 +36,8 @@ int upgrade_begin(struct upgrade *u)
 int upgrade_attach(struct upgrade *u, int first, int last)
 {
 	for (int i = first; i <= last; i++) {
+		if (!bpf_program__autoload(u->prog[i]))
+			continue;
 		u->link[i] = bpf_program__attach(u->prog[i]);
 		if (!u->link[i])
 			return report_error(u, -errno, "cannot attach %s", upgrade_programs[i]);

@@ -7,6 +7,7 @@
 
 const char *const upgrade_programs[PROGRAMS] = {
 	"upgrade_mark_update", "upgrade_mark_delete",
+	"upgrade_mark_all_cpus", "upgrade_mark_take", "upgrade_mark_batch",
 	"upgrade_gate_update", "upgrade_gate_delete",
 	"upgrade_passed_update", "upgrade_passed_delete",
 	"upgrade_copy", "upgrade_batch", "upgrade_claim",
@@ -48,10 +49,9 @@ static int prepare(struct upgrade *u)
 	if (u->opts.replace_old ? u->opts.attach_new || u->opts.detach_old :
 				  !u->opts.attach_new || !u->opts.detach_old)
 		return refuse(u, -EINVAL, "opts needs attach_new and detach_old, or replace_old");
-	err = check_maps(u, config);
+	err = check_maps(u, config) ?: use_old_map(u) ?: watch_prepare(u);
 	if (err)
 		return err;
-	u->gate = !u->opts.replace_old && !u->opts.old_decides;
 	err = u->opts.replace_old ? 0 : wait_prepare(u);
 	if (err)
 		return refuse(u, err, "cannot use tracefs to wait for RCU Tasks: %s", strerror(-err));
@@ -66,13 +66,7 @@ static int prepare(struct upgrade *u)
 		u->opts.max_owned = bpf_map__max_entries(u->new_map);
 	u->opts.quiet_keys = u->opts.quiet_keys ?: 64;
 	u->opts.max_passes = u->opts.max_passes ?: 16;
-
-	for (int i = 0; i < PROGRAMS; i++) {
-		u->prog[i] = bpf_object__find_program_by_name(u->obj, upgrade_programs[i]);
-		bpf_program__set_autoload(u->prog[i], true);
-		bpf_program__set_autoattach(u->prog[i], false);
-	}
-	return use_old_map(u) ?: set_size(u, "upgrade_marks", u->opts.marks_size) ?:
+	return set_size(u, "upgrade_marks", u->opts.marks_size) ?:
 	       set_size(u, "upgrade_events", u->gate ? UPGRADE_EVENTS : 1);
 }
 

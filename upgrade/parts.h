@@ -8,7 +8,8 @@
 #include "upgrade.h"
 
 enum {
-	MARK_UPDATE, MARK_DELETE,	/* fentry of the hooks */
+	MARK_UPDATE, MARK_DELETE,	/* fentry of the hooks, or else of ... */
+	MARK_ALL_CPUS, MARK_TAKE, MARK_BATCH,	/* ... the map's own functions */
 	GATE_UPDATE, GATE_DELETE,	/* fmod_ret */
 	PASSED_UPDATE, PASSED_DELETE,	/* fexit */
 	COPY, BATCH, CLAIM, PROGRAMS,
@@ -31,6 +32,8 @@ struct upgrade {
 	size_t stride;			/* of its keys */
 	int outer_fd, inner_fd;		/* see wait_for_programs() */
 	int instance_fd;		/* see wait_for_calls() */
+	__u32 old_type;			/* of the old map */
+	bool hooks;			/* they report the changes: see watch.c */
 	bool gate;			/* see gate.bpf.h */
 	bool no_delete;			/* the new map is an array */
 	bool percpu;			/* both maps are per-CPU */
@@ -59,7 +62,7 @@ int upgrade_begin(struct upgrade *u);
 int upgrade_end(struct upgrade *u, int err);
 /* Tell the writers the phase. */
 void release_writers(struct upgrade *u);
-/* Attach the programs of the hooks from `first` to `last`; detach them. */
+/* Attach those of the programs from `first` to `last` that are loaded; detach them. */
 int upgrade_attach(struct upgrade *u, int first, int last);
 void upgrade_detach(struct upgrade *u, int first, int last);
 
@@ -69,6 +72,12 @@ refuse(const struct upgrade *u, int err, const char *format, ...);
 
 /* Can the library and the object handle these two maps? */
 int check_maps(struct upgrade *u, struct upgrade_config *config);
+
+/*
+ * watch.c: find the library's programs, and have those loaded that are needed, with what
+ * the markers are to be attached to. To be called after check_maps().
+ */
+int watch_prepare(struct upgrade *u);
 
 /* report.c: */
 

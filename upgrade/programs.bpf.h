@@ -57,6 +57,36 @@ int BPF_PROG(upgrade_mark_delete, struct bpf_map *map, void *key)
 	return 0;
 }
 
+/*
+ * On kernels without the hooks, these two are attached to functions of the old map's type
+ * instead, and so are the following: watch.c says to which. They begin with the same
+ * arguments.
+ */
+SEC("?fentry")
+int BPF_PROG(upgrade_mark_all_cpus, struct bpf_map *map, void *key)
+{
+	upgrade_mark(map, key);
+	return 0;
+}
+
+SEC("?fentry")
+int BPF_PROG(upgrade_mark_take, struct bpf_map *map, void *key)
+{
+	upgrade_mark(map, key);
+	return 0;
+}
+
+/* It has yet to find out which keys there are. */
+SEC("?fentry")
+int BPF_PROG(upgrade_mark_batch, struct bpf_map *map)
+{
+	if (map != (struct bpf_map *)&UPGRADE_OLD_MAP)
+		return 0;
+	__sync_fetch_and_add(&upgrade.reported, 1);
+	__sync_fetch_and_add(&upgrade.unmarked, 1);
+	return 0;
+}
+
 /* For a process that is about to change the new map: upgrade_claim() in upgrade.h. */
 SEC("?syscall")
 int upgrade_claim(UPGRADE_NEW_KEY *key)

@@ -102,6 +102,7 @@ void report_fill_in(struct upgrade *u)
 	r->stale = s->stale;
 	r->resurrected = s->resurrected;
 	r->evicted = s->evicted;
+	r->hooks = u->hooks;
 	r->changes = s->reported;
 	r->copied = s->changed[UPGRADE_COPY];
 	r->reconciled = s->changed[UPGRADE_RECONCILE];

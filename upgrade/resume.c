@@ -22,7 +22,7 @@ static int resume(struct upgrade *u)
 	report_phase(u, UPGRADE_SWITCHED);
 	u->state->gate = 0;
 	u->state->replacing = 0;
-	err = upgrade_attach(u, MARK_UPDATE, MARK_DELETE) ?: mover_drain(u) ?: course_finish(u);
+	err = upgrade_attach(u, MARK_UPDATE, MARK_BATCH) ?: mover_drain(u) ?: course_finish(u);
 	if (r->phase == UPGRADE_DONE)
 		release_writers(u);
 	r->window_ns = now() - began;

@@ -50,8 +50,8 @@ struct upgrade_field {
 	__u32 size;		/* 0: no more fields */
 };
 
-/* Of the structs below. To be increased with each change. */
-#define UPGRADE_VERSION 2
+/* Of the structs below and of the library's programs. To be increased with each change. */
+#define UPGRADE_VERSION 3
 
 /* Read-only once the object is loaded. */
 struct upgrade_config {

@@ -51,7 +51,8 @@ struct upgrade_opts {
 	 * -EPERM, unless they belong to an event that began before the switch. Set
 	 * this if the old version decides something by what is in its map: then it
 	 * must go on recording until it is detached, and what it records alone is
-	 * carried over.
+	 * carried over. Without the hooks, its changes cannot be refused in any case:
+	 * upgrade_open() asks for this, or for replace_old().
 	 */
 	bool old_decides;
 
@@ -105,6 +106,13 @@ struct upgrade_opts {
 	 * must have changed nothing, and the upgrade is aborted.
 	 */
 	int (*replace_old)(void *ctx);
+
+	/*
+	 * Watch the functions that change maps of the old map's type, as upgrade_open()
+	 * does on a kernel without the hooks, even if this kernel has them. README.md
+	 * says what that promises. It needs replace_old() or old_decides.
+	 */
+	bool without_hooks;
 };
 
 /* Counts, unless noted. upgrade_run() fails if one that must be 0 is not. */
@@ -148,6 +156,9 @@ struct upgrade_report {
 	__u64 watch_ns;		/* from attaching the markers to the switch */
 	__u64 window_ns;	/* from the switch to the end */
 	__u64 hold_ns;		/* that writers in user space were held, around the switch */
+
+	__u64 hooks;		/* 1: the hooks reported the changes; 0: the old map's own
+				 * functions did */
 };
 
 /*
@@ -163,6 +174,8 @@ struct upgrade_report {
  *		per-CPU, a program is sleepable
  * -E2BIG	the new map is smaller than an old array; keys, values or possible CPUs
  *		beyond what README.md promises
+ * -EOPNOTSUPP	the kernel has no hooks, and opts has neither replace_old() nor old_decides;
+ *		or it lacks a function to watch instead
  *
  * or what prevents the use of tracefs, which is needed to wait for RCU Tasks.
  */

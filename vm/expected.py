@@ -15,9 +15,9 @@ from vm.errors import HarnessError, reading
 from vm.results import TestResult
 
 # What libbpf says when it cannot load a program for a hook that is not there, and
-# bpf-upgrade repeats.
+# bpf-upgrade repeats; what the library for upgrades says before that.
 _NO_HOOK = re.compile(
-    r"(?:libbpf: |bpf-upgrade: cannot load ).*"
+    r"(?:libbpf: |bpf-upgrade: cannot load |without the hook ).*"
     r"\bbpf_map_trace_(update_elem|delete_elem|updated|deleted|evicted)\b"
 )
 

@@ -11,7 +11,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 #include "bpf_harness.h"
-#include "upgrade.h"
+#include "upgrade_reason.h"
 #include "upgrade_big.h"
 #include "upgrade_big.skel.h"
 
@@ -127,7 +127,7 @@ FIXTURE_SETUP(big)
 	/* An LRU map is full when half of it is in use. */
 	bpf_map__set_max_entries(self->skel->maps.new_map,
 				 2 * (KEYS + libbpf_num_possible_cpus()));
-	ASSERT_EQ(0, upgrade_open(self->skel->obj, &opts, &self->upgrade));
+	ASSERT_EQ(0, open_upgrade(self->skel->obj, &opts, &self->upgrade));
 	ASSERT_EQ(0, upgrade_big__load(self->skel));
 	self->new = bpf_map__fd(self->skel->maps.new_map);
 }
@@ -196,7 +196,7 @@ static int try_sizes(__u32 key_size, __u32 value_size)
 	opts.old_map_fd = bpf_map_create(BPF_MAP_TYPE_PERCPU_HASH, "old_map",
 					 sizeof(struct big_key), sizeof(struct big_value), 1,
 					 NULL);
-	err = opts.old_map_fd < 0 ? 1 : upgrade_open(skel->obj, &opts, &upgrade);
+	err = opts.old_map_fd < 0 ? 1 : open_upgrade(skel->obj, &opts, &upgrade);
 	upgrade_close(upgrade);
 	upgrade_big__destroy(skel);
 	close(opts.old_map_fd);

@@ -18,6 +18,7 @@ void load_remember(struct writer *w, const struct load_op *op, bool new, __u64 s
 	struct history *h = &w->history[op->key];
 
 	h->key = r;
+	h->alone = (struct record){};
 	for (int cpu = 0; cpu < LOAD_CPUS; cpu++)
 		if (!w->load->percpu || !w->program || r.deleted || cpu == w->cpu)
 			h->slot[cpu] = r;
@@ -25,17 +26,28 @@ void load_remember(struct writer *w, const struct load_op *op, bool new, __u64 s
 	__atomic_add_fetch(&w->done, 1, __ATOMIC_RELAXED);
 }
 
+void load_remember_alone(struct writer *w, const struct load_op *op, __u64 start, __u64 end)
+{
+	w->history[op->key].alone = (struct record){
+		start, end, op->stamp, op->kind == LOAD_DELETE,
+	};
+	w->by_old_alone++;
+}
+
 /* Only this writer writes the key, so what it holds is known, unless evicted. */
 void load_check_read(struct writer *w, const struct load_op *op, long found)
 {
 	int slot = w->load->percpu ? w->cpu : 0;
 	const struct record *r = &w->history[op->key].slot[slot];
+	const struct record *alone = &w->history[op->key].alone;
 	bool there = r->start && !r->deleted;
 
 	if (!r->start) {
 		r = &w->load->writer[LOAD_FILL].history[op->key].slot[0];
 		there = r->start;
 	}
+	if (alone->start && found == (alone->deleted ? -ENOENT : (long)alone->stamp))
+		return;
 	if (w->load->lru && (found == -ENOENT || !found))
 		return;
 	if (w->load->array && !r->start && !found)

@@ -19,6 +19,11 @@ struct record {
 };
 
 struct history {
+	/*
+	 * Of the old version, after the new one had failed to do the same in the same
+	 * event: it counts only if the new version does not own the key.
+	 */
+	struct record alone;
 	struct record key;		/* creation and deletion */
 	struct record slot[LOAD_CPUS];	/* content; only the first unless per-CPU */
 };
@@ -37,6 +42,7 @@ struct writer {
 	__u64 by_new;		/* successful changes by the new version */
 	__u64 not_run;		/* operations that no version ran */
 	__u64 done_twice;	/* changes that both versions made */
+	__u64 by_old_alone;	/* ... that the new one failed to make, and the old one made */
 	__u64 wrong_reads;	/* of keys that no other writer touches */
 	__u64 longest_ns;	/* longest system call */
 	__u64 held_ns;		/* spent at the gate */
@@ -58,6 +64,9 @@ __u64 load_now(void);
 /* An operation succeeded: it is now the writer's last one on this key. */
 void load_remember(struct writer *w, const struct load_op *op, bool new, __u64 start,
 		   __u64 end);
+
+/* The same for a change that the new version failed to make, and then the old one made. */
+void load_remember_alone(struct writer *w, const struct load_op *op, __u64 start, __u64 end);
 
 /* Check the result of reading a key that no other writer touches. */
 void load_check_read(struct writer *w, const struct load_op *op, long found);

@@ -18,7 +18,7 @@
 
 /* The operations that can have been the last on a key, or on a slot of it. */
 struct last {
-	const struct record *record[LOAD_WRITERS + 1];
+	const struct record *record[2 * (LOAD_WRITERS + 1)];
 	int count;
 	bool none;		/* it was never written */
 	bool new;		/* one of them is by the new version */
@@ -40,6 +40,25 @@ static void add_last(struct last *last, const struct record *r, __u64 begin)
 	last->written |= !r->deleted;
 }
 
+/*
+ * Can a change that the old version alone made have been carried over? Not if the new
+ * version had changed the same before.
+ */
+static bool counts(const struct load *load, __u32 key, int slot, const struct writer *by)
+{
+	const struct record *alone = &by->history[key].alone;
+
+	if (!alone->start || (load->percpu && slot >= 0 && !alone->deleted && slot != by->cpu))
+		return false;
+	for (int i = 0; i <= LOAD_WRITERS; i++) {
+		const struct record *r = record_of(&load->writer[i].history[key], slot);
+
+		if (r->new && r->end < alone->start)
+			return false;
+	}
+	return true;
+}
+
 static struct last find_last(const struct load *load, __u32 key, int slot)
 {
 	struct last last = {};
@@ -52,8 +71,13 @@ static struct last find_last(const struct load *load, __u32 key, int slot)
 			begin = r->start;
 	}
 	last.none = !begin;
-	for (int i = 0; i <= LOAD_WRITERS; i++)
-		add_last(&last, record_of(&load->writer[i].history[key], slot), begin);
+	for (int i = 0; i <= LOAD_WRITERS; i++) {
+		const struct writer *w = &load->writer[i];
+
+		add_last(&last, record_of(&w->history[key], slot), begin);
+		if (counts(load, key, slot, w))
+			add_last(&last, &w->history[key].alone, begin);
+	}
 	return last;
 }
 

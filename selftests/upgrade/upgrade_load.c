@@ -1,33 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Upgrades under load lose nothing: the judge finds no difference. */
+/* Upgrades under load lose nothing, with and without the hooks: the judge finds no difference. */
 #include "upgrade_run.h"
 #include "upgrade_total.h"
 
-FIXTURE(upgrade)
-{
+struct upgrades {
 	struct run run;
 	struct total total;
 };
 
-FIXTURE_VARIANT(upgrade)
-{
-	struct map_kind kind;
-};
-
-MAP_KIND_VARIANTS(upgrade);
-
-FIXTURE_SETUP(upgrade)
-{
-	run_setup(_metadata, &self->run);
-}
-
-FIXTURE_TEARDOWN(upgrade)
-{
-	run_teardown(&self->run);
-}
-
 /* One upgrade with fresh maps, from the start of the load to the verdict. */
-static void upgrade_once(struct __test_metadata *_metadata, FIXTURE_DATA(upgrade) *self,
+static void upgrade_once(struct __test_metadata *_metadata, struct upgrades *self,
 			 const struct map_kind *kind)
 {
 	struct verdict *v = &self->total.verdict;
@@ -60,6 +42,7 @@ static void upgrade_once(struct __test_metadata *_metadata, FIXTURE_DATA(upgrade
 	total_add(&self->total, run->load, &report);
 
 	EXPECT_EQ(0, err) TH_LOG("upgrade_run: %s", report.error);
+	EXPECT_EQ(!run->without_hooks, report.hooks);
 	EXPECT_EQ(0, report.evicted) TH_LOG("the new map has room for everything");
 	EXPECT_EQ(0, v->lost + v->stale + v->resurrected)
 		TH_LOG("upgrade %d: %llu lost, %llu stale, %llu resurrected: %s",
@@ -69,15 +52,41 @@ static void upgrade_once(struct __test_metadata *_metadata, FIXTURE_DATA(upgrade
 	run_close_old(run);
 }
 
-TEST_F_TIMEOUT(upgrade, nothing_lost, SECONDS)
+static void nothing_lost(struct __test_metadata *_metadata, struct upgrades *self,
+			 const struct map_kind *kind)
 {
 	struct total *t = &self->total;
 
+	t->without_hooks = self->run.without_hooks;
 	while ((t->changes < CHANGES || t->upgrades < UPGRADES) && __test_passed(_metadata))
-		upgrade_once(_metadata, self, &variant->kind);
+		upgrade_once(_metadata, self, kind);
 
 	total_print(_metadata, t);
-	total_expect(_metadata, t, &variant->kind);
+	total_expect(_metadata, t, kind);
 }
+
+#define UPGRADES_UNDER_LOAD(fixture, no_hooks)				\
+	FIXTURE(fixture) { struct upgrades upgrades; };			\
+	FIXTURE_VARIANT(fixture) { struct map_kind kind; };		\
+	MAP_KIND_VARIANTS(fixture);					\
+									\
+	FIXTURE_SETUP(fixture)						\
+	{								\
+		run_setup(_metadata, &self->upgrades.run);		\
+		self->upgrades.run.without_hooks = no_hooks;		\
+	}								\
+									\
+	FIXTURE_TEARDOWN(fixture)					\
+	{								\
+		run_teardown(&self->upgrades.run);			\
+	}								\
+									\
+	TEST_F_TIMEOUT(fixture, nothing_lost, SECONDS)			\
+	{								\
+		nothing_lost(_metadata, &self->upgrades, &variant->kind);	\
+	}
+
+UPGRADES_UNDER_LOAD(upgrade, false)
+UPGRADES_UNDER_LOAD(without_hooks, true)
 
 TEST_HARNESS_MAIN

@@ -30,7 +30,7 @@ static int use_lru(FIXTURE_DATA(small) *self, __u32 flags, __u32 new_size)
 	bpf_map__set_map_flags(self->skel->maps.old_map, flags);
 	bpf_map__set_map_flags(self->skel->maps.new_map, flags);
 	bpf_map__set_max_entries(self->skel->maps.new_map, new_size);
-	err = upgrade_open(self->skel->obj, &self->opts, &self->upgrade) ?:
+	err = open_upgrade(self->skel->obj, &self->opts, &self->upgrade) ?:
 	      upgrade_small__load(self->skel);
 	self->new = bpf_map__fd(self->skel->maps.new_map);
 	return err;

@@ -6,8 +6,8 @@
 #include <unistd.h>
 #include <sys/syscall.h>
 #include "bpf_harness.h"
-#include "upgrade.h"
 #include "upgrade_once.h"
+#include "upgrade_reason.h"
 #include "upgrade_between.skel.h"
 #include "upgrade_once.skel.h"
 
@@ -98,7 +98,7 @@ FIXTURE_SETUP(once)
 	opts.old_map_fd = self->old_fd;
 	opts.old_decides = variant->old_decides;
 	self->skel = skel;
-	ASSERT_EQ(0, upgrade_open(skel->obj, &opts, &self->upgrade));
+	ASSERT_EQ(0, open_upgrade(skel->obj, &opts, &self->upgrade));
 	ASSERT_EQ(0, upgrade_once__load(skel));
 	self->between = upgrade_between__open_and_load();
 	ASSERT_NE(NULL, self->between);

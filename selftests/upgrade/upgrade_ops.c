@@ -112,7 +112,11 @@ void load_by_program(struct writer *w)
 			load_remember(w, &r->op[i], new, start, end);
 		else
 			w->failed++;
-		if (new && !r->result[LOAD_OLD][i] && r->op[i].kind != LOAD_READ)
+		if (!new || r->result[LOAD_OLD][i] || r->op[i].kind == LOAD_READ)
+			continue;
+		if (result)
+			load_remember_alone(w, &r->op[i], start, end);
+		else
 			w->done_twice++;
 	}
 }

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "bpf_harness.h"
-#include "upgrade.h"
+#include "upgrade_reason.h"
 #include "upgrade_judge.h"
 #include "upgrade_writers.h"
 #include "upgrade_load.skel.h"
@@ -21,6 +21,7 @@ struct run {
 	struct upgrade_load *new;
 	struct upgrade *upgrade;
 	int (*hold)(void *ctx);	/* NULL: run_hold() */
+	bool without_hooks;
 	int upgrades;		/* done before this one */
 	__u64 begin;
 	int samples;
@@ -89,6 +90,27 @@ static inline void run_teardown(struct run *run)
 	munmap(run->load, sizeof(*run->load));
 }
 
+/* Where the old version's programs are to let time pass, without the hooks. */
+static inline int run_dawdle(struct run *run, const struct map_kind *kind)
+{
+	const char *update = "htab_map_update_elem", *delete = "htab_map_delete_elem";
+
+	if (kind->array)
+		update = "array_map_update_elem";
+	else if (kind->lru && kind->percpu)
+		update = "htab_lru_percpu_map_update_elem";
+	else if (kind->lru)
+		update = "htab_lru_map_update_elem";
+	else if (kind->percpu)
+		update = "htab_percpu_map_update_elem";
+	if (kind->array)
+		delete = "array_map_delete_elem";
+	else if (kind->lru)
+		delete = "htab_lru_map_delete_elem";
+	return bpf_program__set_attach_target(run->old->progs.dawdle_update, 0, update) ?:
+	       bpf_program__set_attach_target(run->old->progs.dawdle_delete, 0, delete);
+}
+
 static inline void run_open_old(struct __test_metadata *_metadata, struct run *run,
 				const struct map_kind *kind)
 {
@@ -97,6 +119,8 @@ static inline void run_open_old(struct __test_metadata *_metadata, struct run *r
 	run->old = upgrade_old__open();
 	ASSERT_NE(NULL, run->old);
 	ASSERT_EQ(0, load_shape(load, run->old->maps.old_map, kind->type, kind->flags, false));
+	if (run->without_hooks)
+		ASSERT_EQ(0, run_dawdle(run, kind));
 	ASSERT_EQ(0, upgrade_old__load(run->old));
 	load->old_fd = bpf_map__fd(run->old->maps.old_map);
 	load->requests = mmap(NULL, LOAD_WRITERS * sizeof(*load->requests),
@@ -121,6 +145,8 @@ static inline void run_open_new(struct __test_metadata *_metadata, struct run *r
 		.min_passes = 6,
 		/* In every other upgrade the ring is too small for the reports. */
 		.marks_size = run->upgrades % 2 ? 4096 : 0,
+		.without_hooks = run->without_hooks,
+		.old_decides = run->without_hooks,
 	};
 
 	run->new = upgrade_load__open();
@@ -129,7 +155,7 @@ static inline void run_open_new(struct __test_metadata *_metadata, struct run *r
 				true));
 	ASSERT_EQ(0, bpf_map__reuse_fd(run->new->maps.requests,
 				       bpf_map__fd(run->old->maps.requests)));
-	ASSERT_EQ(0, upgrade_open(run->new->obj, &opts, &run->upgrade));
+	ASSERT_EQ(0, open_upgrade(run->new->obj, &opts, &run->upgrade));
 	ASSERT_EQ(0, upgrade_load__load(run->new));
 	run->load->new_fd = bpf_map__fd(run->new->maps.new_map);
 }

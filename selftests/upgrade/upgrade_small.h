@@ -5,7 +5,7 @@
 
 #include <unistd.h>
 #include "bpf_harness.h"
-#include "upgrade.h"
+#include "upgrade_reason.h"
 #include "upgrade_wide.h"
 #include "upgrade_small.skel.h"
 
@@ -127,7 +127,7 @@ static inline int open_new(FIXTURE_DATA(small) *self, __u32 entries)
 {
 	self->skel = upgrade_small__open();
 	bpf_map__set_max_entries(self->skel->maps.new_map, entries);
-	return upgrade_open(self->skel->obj, &self->opts, &self->upgrade);
+	return open_upgrade(self->skel->obj, &self->opts, &self->upgrade);
 }
 
 static inline void close_new(FIXTURE_DATA(small) *self)

@@ -42,6 +42,8 @@ def result(outcome: str, output: str = "", *, checked: bool = True) -> TestResul
         ),
         (result("failed", NO_HOOK.replace("libbpf", "bpf-upgrade: cannot load new.o")),
          3, 0, "xfailed", "needs patch 3"),
+        (result("failed", "without the hook bpf_map_trace_update_elem, it cannot be\n"),
+         3, 0, "xfailed", "needs patch 3"),
         (result("failed"), 3, 2, "xfailed", "needs patch 3"),
         (result("failed"), 3, 0, "failed", "why"),  # for some other reason
         (result("failed", NO_HOOK, checked=False), 3, 0, "failed", "why"),
