@@ -7,7 +7,7 @@
 #include "upgrade_tool.h"
 
 /* While the program counts, nothing is lost. */
-TEST_F_TIMEOUT(tool, runs, SECONDS)
+static void runs(struct __test_metadata *_metadata, FIXTURE_DATA(tool) *self, bool old_decides)
 {
 	int stop[2], done[2], n = 0;
 	pid_t child;
@@ -21,7 +21,10 @@ TEST_F_TIMEOUT(tool, runs, SECONDS)
 			call(1);
 		exit(write(done[1], &n, sizeof(n)) != sizeof(n));
 	}
-	run(&told, "run", "pins", "new.o");
+	if (old_decides)
+		run(&told, "run", "--old-decides", "pins", "new.o");
+	else
+		run(&told, "run", "pins", "new.o");
 	EXPECT_EQ(0, told.status) TH_LOG("%s", told.err);
 	EXPECT_NE(NULL, strstr(told.out, "upgraded pins: ")) TH_LOG("%s", told.out);
 	ASSERT_EQ(1, write(stop[1], &byte, 1));
@@ -31,6 +34,17 @@ TEST_F_TIMEOUT(tool, runs, SECONDS)
 	EXPECT_LT(0, count_in("pins/counts").by_new);
 	EXPECT_GT(n, count_in("pins/counts").by_new);
 	expect_new(_metadata, self, BEFORE + n);
+}
+
+TEST_F_TIMEOUT(tool, runs, SECONDS)
+{
+	runs(_metadata, self, false);
+}
+
+/* Then it needs no hooks. */
+TEST_F_TIMEOUT(tool, runs_old_decides, SECONDS)
+{
+	runs(_metadata, self, true);
 }
 
 /* The old program stays attached as long as its loader keeps the link. */

@@ -40,6 +40,7 @@ TEST_F(tool, refuses)
 	EXPECT_REFUSED("cannot open nowhere: No such file or directory", "nowhere", "new.o");
 	EXPECT_REFUSED(". is not a folder of a bpf file system, with the maps and links of the old version",
 		       ".", "new.o");
+	EXPECT_REFUSED("no such option: --decides", "--decides", "pins", "new.o");
 	EXPECT_REFUSED("cannot open the object no.o: No such file or directory", "pins", "no.o");
 	EXPECT_REFUSED("old.o does not include upgrade.bpf.h: see bpf-upgrade gen", "pins", "old.o");
 	ASSERT_EQ(0, unlink("pins/count_calls"));

@@ -8,7 +8,8 @@
 
 static const char usage[] =
 	"usage: bpf-upgrade gen OLD NEW.o [MAP [OLD_MAP]]\n"
-	"       bpf-upgrade plan|run|resume PINS NEW.o\n"
+	"       bpf-upgrade plan|run [--old-decides] PINS NEW.o\n"
+	"       bpf-upgrade resume PINS NEW.o\n"
 	"       bpf-upgrade status PINS\n"
 	"\n"
 	"gen    prints C for the new version's program: the old map's types, and functions\n"
@@ -18,7 +19,10 @@ static const char usage[] =
 	"       folder in which the old version's maps and links are pinned.\n"
 	"run    does it: in the end, PINS has the maps and links of the new version.\n"
 	"resume finishes it if it failed or was killed after the new version took over.\n"
-	"status says whether that is the case.\n";
+	"status says whether that is the case.\n"
+	"\n"
+	"--old-decides: the old version goes on changing its map until it is detached, and what\n"
+	"       it alone records then is carried over. A kernel without the hooks needs this.\n";
 
 static const struct {
 	const char *name;
@@ -26,8 +30,8 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "gen", 2, 4, gen },
-	{ "plan", 2, 2, plan },
-	{ "run", 2, 2, run },
+	{ "plan", 2, 3, plan },
+	{ "run", 2, 3, run },
 	{ "resume", 2, 2, resume_run },
 	{ "status", 1, 1, status },
 };

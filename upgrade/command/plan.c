@@ -47,7 +47,7 @@ int plan(int argc, char **argv)
 	struct path name;
 	int err, fd;
 
-	err = task_start(&task, argv[0], argv[1]) ?: task_open(&task);
+	err = task_begin(&task, argc, argv) ?: task_open(&task);
 	if (err)
 		goto out;
 	name = path_of(task.file, task.config->new_map);

@@ -85,7 +85,7 @@ int run_open(struct task *task)
 	task->opts = (struct upgrade_opts){
 		.sz = sizeof(task->opts), .old_map_fd = task->old.fd,
 		.attach_new = run_attach, .detach_old = run_detach,
-		.pins = task->next.text, .ctx = task,
+		.pins = task->next.text, .old_decides = task->old_decides, .ctx = task,
 		.error = task->error, .error_size = sizeof(task->error),
 	};
 	if (upgrade_open(task->obj, &task->opts, &task->upgrade))
@@ -156,7 +156,7 @@ static int locked(struct task *task)
 int run(int argc, char **argv)
 {
 	struct task task;
-	int err = task_start(&task, argv[0], argv[1]) ?: task_lock(&task) ?: locked(&task);
+	int err = task_begin(&task, argc, argv) ?: task_lock(&task) ?: locked(&task);
 
 	task_close(&task);
 	return err;

@@ -131,17 +131,20 @@ static int check_programs(struct task *task)
 			      foreign, task->pins) : 0;
 }
 
-/* What the library would refuse, without the use of tracefs that it prepares, too. */
-static int check_library(struct task *task)
+/* Also what the library would refuse, without the use of tracefs that it prepares. */
+static int check(struct task *task)
 {
 	struct upgrade upgrade = { .obj = task->obj, .opts = {
-		.old_map_fd = task->old.fd,
+		.old_map_fd = task->old.fd, .old_decides = task->old_decides,
 		.error = task->error, .error_size = sizeof(task->error),
 	} };
 
-	return check_maps(&upgrade, task->config) ?
-	       fail("%s cannot become %s of %s: %s", task->old_pin.text, task->config->new_map,
-		    task->file, task->error) : 0;
+	if (check_maps(&upgrade, task->config))
+		return fail("%s cannot become %s of %s: %s", task->old_pin.text,
+			    task->config->new_map, task->file, task->error);
+	if (check_shared(task) || check_programs(task))
+		return 1;
+	return watch_prepare(&upgrade) ? fail("%s", task->error) : 0;
 }
 
 int task_start(struct task *task, const char *pins, const char *file)
@@ -160,6 +163,16 @@ int task_start(struct task *task, const char *pins, const char *file)
 		return fail("%s is not a folder of a bpf file system, with the maps and links of the old version",
 			    pins);
 	return 0;
+}
+
+int task_begin(struct task *task, int argc, char **argv)
+{
+	int err = task_start(task, argv[argc - 2], argv[argc - 1]);
+
+	task->old_decides = argc > 2;
+	if (!err && argc > 2 && strcmp(argv[0], "--old-decides"))
+		err = fail("no such option: %s", argv[0]);
+	return err;
 }
 
 int task_lock(struct task *task)
@@ -185,7 +198,7 @@ int task_open(struct task *task)
 		return err;
 	if (links_in(pins, &task->old_links))
 		return fail("cannot read the links in %s, or there are more than %d", pins, MAX_LINKS);
-	return check_library(task) ?: check_shared(task) ?: check_programs(task);
+	return check(task);
 }
 
 void task_close(struct task *task)

@@ -15,6 +15,7 @@ struct task {
 	struct side old, new;
 	struct links old_links;
 	int lock;
+	bool old_decides;		/* the option of this name */
 	struct upgrade_opts opts;
 	struct upgrade *upgrade;
 	char error[TEXT];		/* what attaching or detaching has to say */
@@ -22,6 +23,8 @@ struct task {
 
 /* task.c: of these, each returns 0, or 1: said why. To be closed even then. */
 int task_start(struct task *task, const char *pins, const char *file);
+/* The same, with the arguments of run. */
+int task_begin(struct task *task, int argc, char **argv);
 /* Keep others from changing the folder, from before one looks at what is in it. */
 int task_lock(struct task *task);
 /* Find everything, and refuse what cannot work. */
