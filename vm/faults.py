@@ -16,6 +16,8 @@ import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from rich.console import Console
@@ -30,6 +32,7 @@ from vm.splats import scan, table
 
 TABLE = Path(__file__).with_name("faults.toml")
 _SOURCE = re.compile(r"\(\S+\.[chS]:\d+")  # in a decoded trace
+_DEBUG = attrgetter("debug")
 QEMU_DELAY = 2.0  # seconds from the start of a test to QEMU's signal
 
 
@@ -106,12 +109,13 @@ def faults(run: Run, chosen: Sequence[str]) -> int:
     console = Console(emoji=False, width=120)
     found: list[Found] = []
     with run.closing():
-        for debug in sorted({row.debug for row in rows}):
+        rows.sort(key=_DEBUG)
+        for debug, group in groupby(rows, key=_DEBUG):
             if run.has_guest:
                 run.drop_guest()
             run.options = replace(run.options, debug_kernel=debug)
             run.prepare(run.options.upto, ["faults"])
-            for row in (row for row in rows if row.debug == debug):
+            for row in group:
                 found.append(_fire(run, row))
                 word = "" if found[-1].right else f", expected {row.outcome}"
                 run.terminal.say(

@@ -22,7 +22,7 @@ TEST_F_TIMEOUT(policy, upgrades, SECONDS)
 	unsigned long rounds, idle = 0;
 	int i;
 
-	for (i = 0; i < UPGRADES && (i < 3 || in_time(self)); i++) {
+	for (i = 0; i < UPGRADES && in_time(self, i); i++) {
 		rounds = workload_sum(self->workload).rounds;
 		upgrade(_metadata, self);
 		idle += workload_sum(self->workload).rounds == rounds;

@@ -91,7 +91,7 @@ TEST_F_TIMEOUT(policy, killed_at_random, SECONDS)
 	 * One kill in each part of the time an upgrade takes once it is loaded, or
 	 * as many as there is time for: in an order that leaves no large gap.
 	 */
-	for (int i = 0; i < RANDOM_KILLS && (i < 3 || in_time(self)); i++)
+	for (int i = 0; i < RANDOM_KILLS && in_time(self, i); i++)
 		survive(_metadata, self, -1, part * (i * 5 % RANDOM_KILLS) + random() % part);
 	expect_unharmed(_metadata, self);
 }

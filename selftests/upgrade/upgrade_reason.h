@@ -18,10 +18,11 @@ static inline int open_upgrade(struct bpf_object *obj, const struct upgrade_opts
 		opts.error_size = sizeof(error);
 	}
 	err = upgrade_open(obj, &opts, upgrade);
-	if (err)
+	if (err) {
 		printf("# upgrade_open: %s\n", opts.error);
-	/* A test that ends with a failed assertion flushes nothing. */
-	fflush(stdout);
+		/* A test that ends with a failed assertion flushes nothing. */
+		fflush(stdout);
+	}
 	return err;
 }
 
