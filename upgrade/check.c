@@ -76,8 +76,11 @@ static __u32 lru_room(const struct bpf_map *map)
 	return kept * cpus < size ? size - kept * cpus : 0;
 }
 
-static int check_sizes(struct upgrade *u, struct upgrade_config *config, int cpus)
+static int check_sizes(struct pair *p, int cpus)
 {
+	struct upgrade_pair_config *config = p->config;
+	struct upgrade *u = p->u;
+
 	if (config->old_key_size > UPGRADE_MAX_KEY || config->new_key_size > UPGRADE_MAX_KEY)
 		return refuse(u, -E2BIG, "keys of more than %u bytes", UPGRADE_MAX_KEY);
 	if (config->old_value_size > UPGRADE_MAX_VALUE ||
@@ -91,38 +94,42 @@ static int check_sizes(struct upgrade *u, struct upgrade_config *config, int cpu
 }
 
 /* A program cannot write to a slot of a per-CPU map that has special fields. */
-static int check_special(struct upgrade *u, struct upgrade_config *config)
+static int check_special(struct pair *p)
 {
+	struct upgrade_pair_config *config = p->config;
+	struct upgrade *u = p->u;
 	const struct btf *btf = bpf_object__btf(u->obj);
-	int old = special_find(btf, bpf_map__btf_value_type_id(u->old_map), 0,
+	int old = special_find(btf, bpf_map__btf_value_type_id(p->old_map), 0,
 			       config->old_special, 0);
-	int new = special_find(btf, bpf_map__btf_value_type_id(u->new_map), 0,
+	int new = special_find(btf, bpf_map__btf_value_type_id(p->new_map), 0,
 			       config->new_special, 0);
 
 	if (old < 0 || new < 0)
 		return refuse(u, -E2BIG, "more than %u locks, timers or the like in a value",
 			      UPGRADE_MAX_SPECIAL);
-	if (u->percpu && new)
+	if (p->percpu && new)
 		return refuse(u, -EINVAL, "locks, timers or the like in a per-CPU value");
 	return 0;
 }
 
-int check_maps(struct upgrade *u, struct upgrade_config *config)
+int check_maps(struct pair *p)
 {
+	struct upgrade_pair_config *config = p->config;
+	struct upgrade *u = p->u;
 	struct bpf_map_info info = {};
 	__u32 len = sizeof(info), type;
 	struct bpf_program *prog;
 	int err;
 
-	err = bpf_map_get_info_by_fd(u->opts.old_map_fd, &info, &len);
+	err = bpf_map_get_info_by_fd(p->old_fd, &info, &len);
 	if (err)
 		return refuse(u, err, "cannot use the old map: %s", strerror(-err));
-	u->old_map = bpf_object__find_map_by_name(u->obj, config->old_map);
-	u->new_map = bpf_object__find_map_by_name(u->obj, config->new_map);
-	if (!u->old_map || !u->new_map)
-		return refuse(u, -ENOENT, "no map %s", u->old_map ? config->new_map :
+	p->old_map = bpf_object__find_map_by_name(u->obj, config->old_map);
+	p->new_map = bpf_object__find_map_by_name(u->obj, config->new_map);
+	if (!p->old_map || !p->new_map)
+		return refuse(u, -ENOENT, "no map %s", p->old_map ? config->new_map :
 								 config->old_map);
-	type = bpf_map__type(u->new_map);
+	type = bpf_map__type(p->new_map);
 	if (!supported_type(info.type) || !supported_type(type))
 		return refuse(u, -EINVAL, "maps of type %u are not supported",
 			      supported_type(info.type) ? type : info.type);
@@ -133,23 +140,23 @@ int check_maps(struct upgrade *u, struct upgrade_config *config)
 	    info.value_size != config->old_value_size)
 		return refuse(u, -EINVAL, "the old map has keys of %u and values of %u bytes",
 			      info.key_size, info.value_size);
-	if (bpf_map__key_size(u->new_map) != config->new_key_size ||
-	    bpf_map__value_size(u->new_map) != config->new_value_size)
+	if (bpf_map__key_size(p->new_map) != config->new_key_size ||
+	    bpf_map__value_size(p->new_map) != config->new_value_size)
 		return refuse(u, -EINVAL, "%s has other sizes than its types", config->new_map);
 	/* Otherwise what counts is what the old map holds. */
-	if (is_array(info.type) && bpf_map__max_entries(u->new_map) < info.max_entries)
+	if (is_array(info.type) && bpf_map__max_entries(p->new_map) < info.max_entries)
 		return refuse(u, -E2BIG, "%s is smaller than the old array of %u", config->new_map,
 			      info.max_entries);
-	err = check_sizes(u, config, is_percpu(type) ? libbpf_num_possible_cpus() : 1);
+	err = check_sizes(p, is_percpu(type) ? libbpf_num_possible_cpus() : 1);
 	if (err)
 		return err;
 	bpf_object__for_each_program(prog, u->obj)
 		if (bpf_program__autoload(prog) && is_sleepable(prog))
 			return refuse(u, -EINVAL, "%s is sleepable", bpf_program__name(prog));
-	u->old_type = info.type;
-	u->no_delete = is_array(type);
-	u->percpu = is_percpu(type);
+	p->old_type = info.type;
+	p->no_delete = is_array(type);
+	p->percpu = is_percpu(type);
 	config->lru = is_lru(type);
-	config->lru_room = config->lru ? lru_room(u->new_map) : 0;
-	return check_special(u, config);
+	config->lru_room = config->lru ? lru_room(p->new_map) : 0;
+	return check_special(p);
 }

@@ -6,10 +6,40 @@
 #define COPY_TRIES 4		/* more copies, if the new map refuses elements */
 #define FINISH_TRIES 8		/* if the old map is changed even then */
 
+/* Do it for all pairs of maps. */
+static int each(struct upgrade *u, int (*what)(struct pair *p, enum upgrade_pass pass),
+		enum upgrade_pass pass)
+{
+	int err = 0;
+
+	for_each_pair(p, u)
+		err = err ?: what(p, pass);
+	return err;
+}
+
+static __u64 dirty(const struct upgrade *u)
+{
+	__u64 sum = 0;
+
+	for_each_pair(p, u)
+		sum += p->dirty.count;
+	return sum;
+}
+
+static __u64 write_errors(const struct upgrade *u)
+{
+	__u64 sum = 0;
+
+	for_each_pair(p, u)
+		sum += p->state->write_errors;
+	return sum;
+}
+
 static int reconcile_until_quiet(struct upgrade *u)
 {
 	struct upgrade_report *r = u->report;
-	__u32 before = ~0U, shrinking = 2;
+	__u64 before = ~0ULL;
+	__u32 shrinking = 2;
 	int err;
 
 	for (;; r->passes++) {
@@ -17,14 +47,14 @@ static int reconcile_until_quiet(struct upgrade *u)
 		if (err)
 			return err;
 		if (r->passes >= u->opts.min_passes &&
-		    (u->dirty.count <= u->opts.quiet_keys || !shrinking ||
+		    (dirty(u) <= u->opts.quiet_keys || !shrinking ||
 		     r->passes >= u->opts.max_passes))
 			return 0;
-		if (u->dirty.count >= before && shrinking)
+		if (dirty(u) >= before && shrinking)
 			shrinking--;
-		before = u->dirty.count;
+		before = dirty(u);
 		r->dirty += before;
-		err = mover_reconcile(u, UPGRADE_RECONCILE);
+		err = each(u, mover_reconcile, UPGRADE_RECONCILE);
 		if (err)
 			return err;
 	}
@@ -43,29 +73,32 @@ static int attach_new(struct upgrade *u)
 /* Up to the switch: the old version is left alone, and giving up costs nothing. */
 int course_watch(struct upgrade *u)
 {
-	int err;
+	int err = 0;
 
 	report_phase(u, UPGRADE_WATCHING);
 	u->state->replacing = 0;
-	err = own_begin(u) ?: upgrade_attach(u, MARK_UPDATE, MARK_BATCH);
+	for_each_pair(p, u)
+		err = err ?: own_begin(p);
+	err = err ?: upgrade_attach(u, MARK_UPDATE, MARK_BATCH);
 	if (err)
 		return err;
 	report_sample(u, true);
 	/* Let changes that had already passed the hook end before the copy begins. */
-	err = wait_for_programs(u) ?: mover_run_old(u, UPGRADE_COPY);
+	err = wait_for_programs(u) ?: each(u, mover_run_old, UPGRADE_COPY);
 	if (err)
 		return err;
 	err = u->opts.replace_old ? 0 : attach_new(u);
 	err = err ?: reconcile_until_quiet(u);
 	/* A full map refuses a key until the key that it replaced is gone. */
-	for (int i = 0; !err && u->state->write_errors && i < COPY_TRIES; i++) {
-		u->state->write_errors = 0;
-		err = mover_drain(u) ?: mover_reconcile(u, UPGRADE_RECONCILE) ?:
-		      mover_run_old(u, UPGRADE_COPY) ?: reconcile_until_quiet(u);
+	for (int i = 0; !err && write_errors(u) && i < COPY_TRIES; i++) {
+		for_each_pair(p, u)
+			p->state->write_errors = 0;
+		err = mover_drain(u) ?: each(u, mover_reconcile, UPGRADE_RECONCILE) ?:
+		      each(u, mover_run_old, UPGRADE_COPY) ?: reconcile_until_quiet(u);
 	}
-	if (!err && u->state->write_errors)
+	if (!err && write_errors(u))
 		err = report_error(u, -E2BIG, "the new map refused %llu elements",
-				   u->state->write_errors);
+				   write_errors(u));
 	/* From the switch on, they see to it that an event is handled once. */
 	if (!err && u->gate)
 		err = upgrade_attach(u, GATE_UPDATE, PASSED_DELETE);
@@ -78,14 +111,13 @@ int course_watch(struct upgrade *u)
  */
 static int complete(struct upgrade *u)
 {
-	int err = mover_drain(u) ?: mover_reconcile(u, UPGRADE_MARKED);
+	int err = mover_drain(u) ?: each(u, mover_reconcile, UPGRADE_MARKED);
 	__u64 refused;
 
-	if (!err && !u->no_delete)
-		err = mover_run_new(u, UPGRADE_GONE);
-	refused = u->state->write_errors;
-	err = err ?: mover_run_old(u, UPGRADE_FULL);
-	refused = u->state->write_errors - refused;
+	err = err ?: each(u, mover_run_new, UPGRADE_GONE);
+	refused = write_errors(u);
+	err = err ?: each(u, mover_run_old, UPGRADE_FULL);
+	refused = write_errors(u) - refused;
 	if (!err && refused)
 		err = report_error(u, -E2BIG, "the new map refused %llu elements", refused);
 	return err;
@@ -97,17 +129,22 @@ static int prove(struct upgrade *u)
 	struct upgrade_report *r = u->report;
 	int err;
 
-	u->state->missing = 0;
-	u->state->stale = 0;
-	u->state->resurrected = 0;
-	u->state->evicted = 0;
+	for_each_pair(p, u) {
+		p->state->missing = 0;
+		p->state->stale = 0;
+		p->state->resurrected = 0;
+		p->state->evicted = 0;
+	}
 	report_phase(u, UPGRADE_SETTLED);
 	/* An event that saw the previous phase may still copy: the value is right. */
-	err = wait_for_programs(u) ?: mover_run_old(u, UPGRADE_CHECK);
-	r->keys = u->state->keys;
-	r->kept = u->state->kept;
-	if (!err && !u->no_delete)
-		err = mover_run_new(u, UPGRADE_CHECK_GONE);
+	err = wait_for_programs(u) ?: each(u, mover_run_old, UPGRADE_CHECK);
+	r->keys = 0;
+	r->kept = 0;
+	for_each_pair(p, u) {
+		r->keys += p->state->keys;
+		r->kept += p->state->kept;
+	}
+	err = err ?: each(u, mover_run_new, UPGRADE_CHECK_GONE);
 	/* Nothing is copied any more, so ownership does not matter any more. */
 	return err ?: wait_for_programs(u);
 }
@@ -130,9 +167,9 @@ int course_finish(struct upgrade *u)
 	 */
 	err = wait_for_programs(u);
 	for (int i = 0; !err && straggler && i < FINISH_TRIES; i++) {
-		reported = u->state->reported;
+		reported = report_changes(u);
 		err = complete(u) ?: prove(u);
-		straggler = u->state->reported != reported;
+		straggler = report_changes(u) != reported;
 		if (!err && !straggler)
 			err = report_differences(u);
 		report_phase(u, err || straggler ? UPGRADE_SWITCHED : UPGRADE_DONE);
@@ -190,7 +227,7 @@ static int detach_old(struct upgrade *u)
 	 * in flight, so let these end first. Between the two programs, a task is
 	 * not an RCU reader and can be preempted, but RCU Tasks waits for it.
 	 */
-	err = wait_for_calls(u) ?: mover_drain(u) ?: mover_reconcile(u, UPGRADE_MARKED);
+	err = wait_for_calls(u) ?: mover_drain(u) ?: each(u, mover_reconcile, UPGRADE_MARKED);
 	if (err)
 		return err;
 	err = u->opts.detach_old(u->opts.ctx);

@@ -34,9 +34,10 @@ static bool is_frozen(int map)
  * The kernel freezes a map only while no system call is changing it, and no process
  * has it mapped. Programs can still change it.
  */
-int freeze_old(struct upgrade *u)
+int freeze_old(struct pair *p)
 {
-	int map = u->opts.old_map_fd, err = -EBUSY;
+	struct upgrade *u = p->u;
+	int map = p->old_fd, err = -EBUSY;
 
 	if (u->opts.no_freeze || is_frozen(map))
 		return 0;

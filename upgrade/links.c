@@ -5,52 +5,71 @@
 #include <bpf/bpf.h>
 #include "parts.h"
 
+static void *map_shared(const struct bpf_map *map, size_t size)
+{
+	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+}
+
+static int begin_pair(struct pair *p)
+{
+	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(p->old_map) };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info,
+		    .link_info_len = sizeof(info));
+	int err;
+
+	p->state = map_shared(p->shared, sizeof(*p->state));
+	p->batch = map_shared(pair_map(p, "keys"), UPGRADE_BATCH * p->stride);
+	if (p->state == MAP_FAILED || p->batch == MAP_FAILED)
+		return report_error(p->u, -errno, "cannot map the programs' data: is the object loaded?");
+	err = mover_open_ring(p);
+	if (err)
+		return err;
+	p->link[COPY] = bpf_program__attach_iter(p->prog[COPY], &opts);
+	return p->link[COPY] ? 0 : report_error(p->u, -errno, "cannot attach %s",
+						bpf_program__name(p->prog[COPY]));
+}
+
 /* The part of the setup that needs the object to be loaded. */
 int upgrade_begin(struct upgrade *u)
 {
-	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(u->old_map) };
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info,
-		    .link_info_len = sizeof(info));
-	struct bpf_map *map;
 	int err;
 
-	map = bpf_object__find_map_by_name(u->obj, ".data.upgrade");
-	u->state = mmap(NULL, sizeof(*u->state), PROT_READ | PROT_WRITE, MAP_SHARED,
-			bpf_map__fd(map), 0);
-	map = bpf_object__find_map_by_name(u->obj, "upgrade_keys");
-	u->batch = mmap(NULL, UPGRADE_BATCH * u->stride, PROT_READ | PROT_WRITE, MAP_SHARED,
-			bpf_map__fd(map), 0);
-	if (u->state == MAP_FAILED || u->batch == MAP_FAILED)
+	u->state = map_shared(bpf_object__find_map_by_name(u->obj, ".data.upgrade"),
+			      sizeof(*u->state));
+	if (u->state == MAP_FAILED)
 		return report_error(u, -errno, "cannot map the programs' data: is the object loaded?");
+	err = wait_open(u);
+	for_each_pair(p, u)
+		err = err ?: begin_pair(p);
+	return err;
+}
 
-	err = wait_open(u) ?: mover_open_ring(u);
-	if (err)
-		return err;
-
-	u->link[COPY] = bpf_program__attach_iter(u->prog[COPY], &opts);
-	if (!u->link[COPY])
-		return report_error(u, -errno, "cannot attach %s", upgrade_programs[COPY]);
-	return 0;
+static int attach(struct pair *p, int i)
+{
+	if (!bpf_program__autoload(p->prog[i]))
+		return 0;
+	p->link[i] = bpf_program__attach(p->prog[i]);
+	return p->link[i] ? 0 : report_error(p->u, -errno, "cannot attach %s",
+					     bpf_program__name(p->prog[i]));
 }
 
 int upgrade_attach(struct upgrade *u, int first, int last)
 {
-	for (int i = first; i <= last; i++) {
-		if (!bpf_program__autoload(u->prog[i]))
-			continue;
-		u->link[i] = bpf_program__attach(u->prog[i]);
-		if (!u->link[i])
-			return report_error(u, -errno, "cannot attach %s", upgrade_programs[i]);
-	}
-	return 0;
+	int err = 0;
+
+	for_each_pair(p, u)
+		for (int i = first; i <= last; i++)
+			err = err ?: attach(p, i);
+	return err;
 }
 
 void upgrade_detach(struct upgrade *u, int first, int last)
 {
-	for (int i = first; i <= last; i++) {
-		bpf_link__destroy(u->link[i]);
-		u->link[i] = NULL;
-	}
+	for_each_pair(p, u)
+		for (int i = first; i <= last; i++) {
+			bpf_link__destroy(p->link[i]);
+			p->link[i] = NULL;
+		}
 }
 
 /* Complete the report, whatever came before, and return the overall result. */

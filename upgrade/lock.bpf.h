@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* The locks of the new map's keys, and the memory that goes with each of them. */
-#ifndef UPGRADE_LOCK_BPF_H
-#define UPGRADE_LOCK_BPF_H
 
-#define UPGRADE_TRIES (1 << 23)	/* to take a lock, per bpf_loop(): its maximum */
-#define UPGRADE_LOOPS 16	/* the holder's vCPU may not run for long */
 #define UPGRADE_WORDS (UPGRADE_MAX_CPUS / 64)
 #define UPGRADE_PAD(type) ((sizeof(type) + 7) / 8 * 8)
-
-extern void bpf_local_irq_save(unsigned long *flags__irq_flag) __weak __ksym;
-extern void bpf_local_irq_restore(unsigned long *flags__irq_flag) __weak __ksym;
 
 /*
  * A lock for the keys of one hash, and what its holder works on: keys and values can
@@ -31,26 +24,6 @@ struct upgrade_stripe {
 /* Static, to keep it out of skeletons, whose users do not know the type. */
 static struct upgrade_stripe upgrade_stripes[UPGRADE_STRIPES] SEC(".bss.upgrade");
 
-static const __u64 upgrade_zeroes[UPGRADE_MAX_VALUE / 8] SEC(".rodata.upgrade_zeroes");
-
-/* Memory of any kind and size, without a loop for the verifier to follow. */
-#define upgrade_copy_bytes(to, from, size) bpf_probe_read_kernel(to, size, from)
-#define upgrade_zero_bytes(to, size) bpf_probe_read_kernel(to, size, upgrade_zeroes)
-
-/*
- * Do two padded buffers differ? In global functions only, each of which is verified
- * once. Without an early exit, there is one path for the verifier.
- */
-static __always_inline __u64 upgrade_differ(const __u64 *a, const __u64 *b, __u32 size)
-{
-	__u64 differ = 0;
-
-#pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < size / 8; i++)
-		differ |= a[i] ^ b[i];
-	return differ;
-}
-
 static __always_inline struct upgrade_stripe *upgrade_stripe(__u32 hash)
 {
 	return &upgrade_stripes[hash % UPGRADE_STRIPES];
@@ -65,29 +38,6 @@ __noinline __u32 upgrade_hash(const UPGRADE_NEW_KEY *key __arg_nonnull)
 	for (__u32 i = 0; i < sizeof(*key); i++)
 		hash = (hash ^ byte[i]) * 16777619;
 	return hash ^ hash >> 16;
-}
-
-struct upgrade_spin {
-	__u32 *holder;
-	__u32 me;
-	__u32 taken;
-	__u32 mine;		/* we interrupted the holder, on this CPU */
-};
-
-static long upgrade_spin_once(__u64 i, struct upgrade_spin *spin)
-{
-	__u32 holder = __sync_val_compare_and_swap(spin->holder, 0, spin->me);
-
-	spin->taken = !holder;
-	spin->mine = holder == spin->me;
-	return spin->taken || spin->mine;
-}
-
-/* Not a loop in upgrade_lock(), of which the verifier would follow every exit. */
-static long upgrade_spin_more(__u64 i, struct upgrade_spin *spin)
-{
-	bpf_loop(UPGRADE_TRIES, upgrade_spin_once, spin, 0);
-	return spin->taken || spin->mine;
 }
 
 /*
@@ -105,7 +55,7 @@ static __always_inline bool upgrade_lock(__u32 hash, unsigned long *flags)
 	if (spin.taken)
 		return true;
 	bpf_local_irq_restore(flags);
-	__sync_fetch_and_add(&upgrade.lock_failures, 1);
+	__sync_fetch_and_add(&upgrade_pair.lock_failures, 1);
 	return false;
 }
 
@@ -114,5 +64,3 @@ static __always_inline void upgrade_unlock(__u32 hash, unsigned long *flags)
 	__sync_lock_test_and_set(&upgrade_stripe(hash)->holder, 0);
 	bpf_local_irq_restore(flags);
 }
-
-#endif /* UPGRADE_LOCK_BPF_H */

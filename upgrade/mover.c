@@ -13,69 +13,73 @@
 
 static int on_mark(void *ctx, void *key, size_t size)
 {
-	struct upgrade *u = ctx;
+	struct pair *p = ctx;
 
-	if (keyset_add(&u->dirty, key))
-		u->out_of_memory = true;
+	if (keyset_add(&p->dirty, key))
+		p->out_of_memory = true;
 	return 0;
 }
 
-int mover_open_ring(struct upgrade *u)
+int mover_open_ring(struct pair *p)
 {
-	struct bpf_map *map = bpf_object__find_map_by_name(u->obj, "upgrade_marks");
+	struct bpf_map *map = pair_map(p, "marks");
 
-	u->marks = ring_buffer__new(bpf_map__fd(map), on_mark, u, NULL);
-	return u->marks ? 0 : report_error(u, -errno, "cannot read the ring of reports");
+	p->marks = ring_buffer__new(bpf_map__fd(map), on_mark, p, NULL);
+	return p->marks ? 0 : report_error(p->u, -errno, "cannot read the ring of reports");
 }
 
-/* Take about as much as the ring holds now: it may be filled while it is read. */
+/* Take about as much as the rings hold now: they may be filled while they are read. */
 int mover_drain(struct upgrade *u)
 {
-	int n = ring_buffer__consume_n(u->marks, u->opts.marks_size / 16);
-
 	report_sample(u, false);
-	if (n < 0)
-		return report_error(u, n, "cannot read the ring of reports");
-	return u->out_of_memory ? report_error(u, -ENOMEM, "no memory for keys") : 0;
+	for_each_pair(p, u) {
+		int n = ring_buffer__consume_n(p->marks, u->opts.marks_size / 16);
+
+		if (n < 0)
+			return report_error(u, n, "cannot read the ring of reports");
+		if (p->out_of_memory)
+			return report_error(u, -ENOMEM, "no memory for keys");
+	}
+	return 0;
 }
 
 /* Have the kernel compare the elements of these keys, of the new map or the old one. */
-static int run_keys(struct upgrade *u, const char *keys, __u32 count, bool of_new)
+static int run_keys(struct pair *p, const char *keys, __u32 count, bool of_new)
 {
-	size_t size = of_new ? bpf_map__key_size(u->new_map) : u->dirty.key_size;
+	size_t size = of_new ? bpf_map__key_size(p->new_map) : p->dirty.key_size;
 	LIBBPF_OPTS(bpf_test_run_opts, opts);
 	int err = 0;
 
-	u->state->batch_of_new = of_new;
+	p->state->batch_of_new = of_new;
 	for (__u32 i = 0, n; !err && i < count; i += n) {
 		n = count - i < UPGRADE_BATCH ? count - i : UPGRADE_BATCH;
-		u->state->batch = n;
+		p->state->batch = n;
 		for (__u32 j = 0; j < n; j++)
-			memcpy(u->batch + j * u->stride, keys + (i + j) * size, size);
-		err = bpf_prog_test_run_opts(bpf_program__fd(u->prog[BATCH]), &opts);
-		report_sample(u, false);
+			memcpy(p->batch + j * p->stride, keys + (i + j) * size, size);
+		err = bpf_prog_test_run_opts(bpf_program__fd(p->prog[BATCH]), &opts);
+		report_sample(p->u, false);
 	}
-	return err ? report_error(u, err, "cannot run upgrade_batch") : 0;
+	return err ? report_error(p->u, err, "cannot run upgrade_batch") : 0;
 }
 
 /* All keys of the old map: an iterator that writes a byte for each. */
-int mover_run_old(struct upgrade *u, enum upgrade_pass pass)
+int mover_run_old(struct pair *p, enum upgrade_pass pass)
 {
-	int fd = bpf_iter_create(bpf_link__fd(u->link[COPY])), err = 0;
+	int fd = bpf_iter_create(bpf_link__fd(p->link[COPY])), err = 0;
 	char data[CHUNK];
 	ssize_t n = 1;
 
 	if (fd < 0)
-		return report_error(u, fd, "cannot make an iterator");
-	u->state->pass = pass;
-	u->state->keys = 0;
-	u->state->kept = 0;
+		return report_error(p->u, fd, "cannot make an iterator");
+	p->state->pass = pass;
+	p->state->keys = 0;
+	p->state->kept = 0;
 	while (!err && n) {
 		n = read(fd, data, sizeof(data));
 		if (n >= 0)
-			err = mover_drain(u);
+			err = mover_drain(p->u);
 		else if (errno != EAGAIN && errno != EINTR)
-			err = report_error(u, -errno, "cannot read an iterator");
+			err = report_error(p->u, -errno, "cannot read an iterator");
 	}
 	close(fd);
 	return err;
@@ -94,20 +98,25 @@ static __u32 room_for(size_t value)
  * elements even if they do not change. A batch cannot: each bucket is copied under
  * its lock. It has to have room for all elements of a bucket.
  */
-int mover_run_new(struct upgrade *u, enum upgrade_pass pass)
+int mover_run_new(struct pair *p, enum upgrade_pass pass)
 {
-	size_t key = bpf_map__key_size(u->new_map);
-	size_t value = (bpf_map__value_size(u->new_map) + 7) / 8 * 8 *
-		       (u->percpu ? libbpf_num_possible_cpus() : 1);
+	size_t key = bpf_map__key_size(p->new_map);
+	size_t value = (bpf_map__value_size(p->new_map) + 7) / 8 * 8 *
+		       (p->percpu ? libbpf_num_possible_cpus() : 1);
 	__u32 room = room_for(value), token[64], count;	/* the kernel's token is a __u32 */
 	char *keys = malloc(room * key), *values = malloc(room * value);
 	int err = keys && values ? 0 : -ENOMEM;
 	void *in = NULL;
 
-	u->state->pass = pass;
+	if (p->no_delete) {
+		free(values);
+		free(keys);
+		return 0;
+	}
+	p->state->pass = pass;
 	while (!err) {
 		count = room;
-		err = bpf_map_lookup_batch(bpf_map__fd(u->new_map), in, token, keys, values,
+		err = bpf_map_lookup_batch(bpf_map__fd(p->new_map), in, token, keys, values,
 					   &count, NULL);
 		if (err == -ENOSPC) {
 			room *= 2;
@@ -119,26 +128,26 @@ int mover_run_new(struct upgrade *u, enum upgrade_pass pass)
 			continue;
 		}
 		if (!err || err == -ENOENT)
-			err = run_keys(u, keys, count, true) ?: err;
+			err = run_keys(p, keys, count, true) ?: err;
 		in = token;
 	}
 	free(values);
 	free(keys);
-	return err == -ENOENT ? 0 : report_error(u, err, "cannot list the new map");
+	return err == -ENOENT ? 0 : report_error(p->u, err, "cannot list the new map");
 }
 
 /*
  * A report precedes its change. So take the key first, then wait for the change to
  * happen or fail, then read the old map.
  */
-int mover_reconcile(struct upgrade *u, enum upgrade_pass pass)
+int mover_reconcile(struct pair *p, enum upgrade_pass pass)
 {
-	int err = wait_for_programs(u);
+	int err = wait_for_programs(p->u);
 
-	report_sample(u, true);
-	u->state->pass = pass;
-	err = err ?: run_keys(u, u->dirty.keys, u->dirty.count, false);
+	report_sample(p->u, true);
+	p->state->pass = pass;
+	err = err ?: run_keys(p, p->dirty.keys, p->dirty.count, false);
 	if (!err)
-		keyset_clear(&u->dirty);
+		keyset_clear(&p->dirty);
 	return err;
 }

@@ -6,68 +6,69 @@
 #include "parts.h"
 
 const char *const upgrade_programs[PROGRAMS] = {
-	"upgrade_mark_update", "upgrade_mark_delete",
-	"upgrade_mark_all_cpus", "upgrade_mark_take", "upgrade_mark_batch",
-	"upgrade_gate_update", "upgrade_gate_delete",
-	"upgrade_passed_update", "upgrade_passed_delete",
-	"upgrade_copy", "upgrade_batch", "upgrade_claim",
+	"mark_update", "mark_delete",
+	"mark_all_cpus", "mark_take", "mark_batch",
+	"gate_update", "gate_delete",
+	"passed_update", "passed_delete",
+	"copy", "batch", "claim",
 };
 
 /* Up to the last member of the first version of the library. */
 #define OPTS_LEAST (offsetof(struct upgrade_opts, min_passes) + sizeof(__u32))
 
-static int set_size(struct upgrade *u, const char *name, __u32 max_entries)
+static int set_size(struct upgrade *u, struct bpf_map *map, __u32 max_entries)
 {
-	int err = bpf_map__set_max_entries(bpf_object__find_map_by_name(u->obj, name),
-					   max_entries);
+	int err = bpf_map__set_max_entries(map, max_entries);
 
-	return err ? refuse(u, err, "cannot set the size of %s: %s", name, strerror(-err)) : 0;
+	return err ? refuse(u, err, "cannot set the size of %s: %s", bpf_map__name(map),
+			    strerror(-err)) : 0;
 }
 
-static int use_old_map(struct upgrade *u)
+static int prepare_pair(struct pair *p)
 {
-	int err = bpf_map__reuse_fd(u->old_map, u->opts.old_map_fd);
+	struct upgrade *u = p->u;
+	int err = check_maps(p);
 
-	return err ? refuse(u, err, "cannot use the old map as %s: %s",
-			    bpf_map__name(u->old_map), strerror(-err)) : 0;
+	if (err)
+		return err;
+	err = bpf_map__reuse_fd(p->old_map, p->old_fd);
+	if (err)
+		return refuse(u, err, "cannot use the old map as %s: %s",
+			      bpf_map__name(p->old_map), strerror(-err));
+	p->config->enabled = 1;
+	p->config->percpu = p->percpu;
+	p->dirty.key_size = p->config->old_key_size;
+	p->stride = (bpf_map__value_size(pair_map(p, "keys")) + 7) / 8 * 8;
+	return set_size(u, pair_map(p, "marks"), u->opts.marks_size);
 }
 
 static int prepare(struct upgrade *u)
 {
-	struct bpf_map *map = bpf_object__find_map_by_name(u->obj, ".rodata.upgrade");
-	struct upgrade_config *config;
+	struct bpf_map *map;
 	size_t size;
 	int err;
 
-	config = map ? bpf_map__initial_value(map, &size) : NULL;
-	if (!config)
-		return refuse(u, -ENOENT, "the object does not include upgrade.bpf.h");
-	if (bpf_map__fd(map) >= 0)	/* then it is read-only */
-		return refuse(u, -EBUSY, "the object is loaded already");
-	if (size != sizeof(*config) || config->version != UPGRADE_VERSION)
-		return refuse(u, -EPROTO, "the object is for another version of the library");
+	u->opts.marks_size = u->opts.marks_size ?: 1 << 20;
+	u->opts.quiet_keys = u->opts.quiet_keys ?: 64;
+	u->opts.max_passes = u->opts.max_passes ?: 16;
+	err = pairs_find(u);
+	if (err)
+		return err;
 	if (u->opts.replace_old ? u->opts.attach_new || u->opts.detach_old :
 				  !u->opts.attach_new || !u->opts.detach_old)
 		return refuse(u, -EINVAL, "opts needs attach_new and detach_old, or replace_old");
-	err = check_maps(u, config) ?: use_old_map(u) ?: watch_prepare(u);
+	for_each_pair(p, u)
+		err = err ?: prepare_pair(p);
+	err = err ?: watch_prepare(u);
 	if (err)
 		return err;
 	err = u->opts.replace_old ? 0 : wait_prepare(u);
 	if (err)
 		return refuse(u, err, "cannot use tracefs to wait for RCU Tasks: %s", strerror(-err));
-	config->enabled = 1;
-	config->percpu = u->percpu;
-	u->dirty.key_size = config->old_key_size;
-	map = bpf_object__find_map_by_name(u->obj, "upgrade_keys");
-	u->stride = (bpf_map__value_size(map) + 7) / 8 * 8;
-	if (!u->opts.marks_size)
-		u->opts.marks_size = 1 << 20;
-	if (!u->opts.max_owned)
-		u->opts.max_owned = bpf_map__max_entries(u->new_map);
-	u->opts.quiet_keys = u->opts.quiet_keys ?: 64;
-	u->opts.max_passes = u->opts.max_passes ?: 16;
-	return set_size(u, "upgrade_marks", u->opts.marks_size) ?:
-	       set_size(u, "upgrade_events", u->gate ? UPGRADE_EVENTS : 1);
+	map = bpf_object__find_map_by_name(u->obj, ".rodata.upgrade_enabled");
+	*(__u8 *)bpf_map__initial_value(map, &size) = 1;
+	map = bpf_object__find_map_by_name(u->obj, "upgrade_events");
+	return set_size(u, map, u->gate ? UPGRADE_EVENTS : 1);
 }
 
 bool copy_in(void *to, size_t size, size_t least, const void *from)

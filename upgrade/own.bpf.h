@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* Who owns a key of the new map. The caller holds its lock. */
-#ifndef UPGRADE_OWN_BPF_H
-#define UPGRADE_OWN_BPF_H
-
-#define UPGRADE_E2BIG 7
-
 /*
  * The slots that the new version has written: one bit for each CPU, or all bits if
  * the map is not per-CPU. In a map that is freed when the upgrade is done, and that
@@ -79,7 +74,7 @@ static __always_inline int upgrade_reserve(struct upgrade_stripe *s)
 	if (owners)
 		err = bpf_map_update_elem(owners, &s->key, nobody, BPF_NOEXIST);
 	if (err)
-		__sync_fetch_and_add(&upgrade.own_failures, 1);
+		__sync_fetch_and_add(&upgrade_pair.own_failures, 1);
 	return err;
 }
 
@@ -104,5 +99,3 @@ static __always_inline void upgrade_own_nothing(struct upgrade_stripe *s)
 	if (owners && !upgrade_owns_any(s))
 		bpf_map_delete_elem(owners, &s->key);
 }
-
-#endif /* UPGRADE_OWN_BPF_H */

@@ -6,23 +6,24 @@
 
 static const __u32 zero;
 
-static int outer(const struct upgrade *u)
+static int outer(const struct pair *p)
 {
-	return bpf_object__find_map_fd_by_name(u->obj, "upgrade_owned");
+	return bpf_map__fd(pair_map(p, "owned"));
 }
 
-int own_begin(struct upgrade *u)
+int own_begin(struct pair *p)
 {
+	__u32 size = p->u->opts.max_owned ?: bpf_map__max_entries(p->new_map);
 	LIBBPF_OPTS(bpf_map_create_opts, create, .map_flags = BPF_F_NO_PREALLOC);
 	int err, fd;
 
-	fd = bpf_map_create(BPF_MAP_TYPE_HASH, "upgrade_owners", bpf_map__key_size(u->new_map),
-			    UPGRADE_MAX_CPUS / 8, u->opts.max_owned, &create);
+	fd = bpf_map_create(BPF_MAP_TYPE_HASH, "upgrade_owners", bpf_map__key_size(p->new_map),
+			    UPGRADE_MAX_CPUS / 8, size, &create);
 	if (fd < 0)
-		return report_error(u, fd, "cannot create a map of %u owners", u->opts.max_owned);
-	err = bpf_map_update_elem(outer(u), &zero, &fd, BPF_ANY);
+		return report_error(p->u, fd, "cannot create a map of %u owners", size);
+	err = bpf_map_update_elem(outer(p), &zero, &fd, BPF_ANY);
 	close(fd);
-	return err ? report_error(u, err, "cannot store the map of owners") : 0;
+	return err ? report_error(p->u, err, "cannot store the map of owners") : 0;
 }
 
 /* An event that found an earlier phase may still use it. */
@@ -31,6 +32,7 @@ int own_end(struct upgrade *u)
 	int err = wait_for_programs(u);
 
 	if (!err)
-		bpf_map_delete_elem(outer(u), &zero);
+		for_each_pair(p, u)
+			bpf_map_delete_elem(outer(p), &zero);
 	return err;
 }

@@ -14,15 +14,18 @@ enum {
 	PASSED_UPDATE, PASSED_DELETE,	/* fexit */
 	COPY, BATCH, CLAIM, PROGRAMS,
 };
-extern const char *const upgrade_programs[PROGRAMS];	/* their names */
+extern const char *const upgrade_programs[PROGRAMS];	/* their names, without UPGRADE_NAME */
 
 #define UPGRADE_LRU_KEPT 128	/* LOCAL_FREE_TARGET of the kernel's bpf_lru_list.c */
 
-struct upgrade {
-	struct upgrade_opts opts;
-	struct upgrade_report *report, full;	/* the first points to the other */
-	struct upgrade_state *state;	/* in memory shared with the programs */
-	struct bpf_object *obj;
+/* An old map and the new one that takes its place. */
+struct pair {
+	struct upgrade *u;
+	char name[UPGRADE_NAME_LEN];	/* the UPGRADE_NAME */
+	int old_fd;
+	struct upgrade_pair_config *config;	/* until the object is loaded */
+	struct bpf_map *shared;
+	struct upgrade_pair_state *state;	/* in memory shared with the programs */
 	struct bpf_map *old_map, *new_map;
 	struct bpf_program *prog[PROGRAMS];
 	struct bpf_link *link[PROGRAMS];
@@ -30,17 +33,29 @@ struct upgrade {
 	struct keyset dirty;		/* reported and not reconciled yet */
 	char *batch;			/* the mapped upgrade_keys, for upgrade_batch */
 	size_t stride;			/* of its keys */
-	int outer_fd, inner_fd;		/* see wait_for_programs() */
-	int instance_fd;		/* see wait_for_calls() */
 	__u32 old_type;			/* of the old map */
-	bool hooks;			/* they report the changes: see watch.c */
-	bool gate;			/* see gate.bpf.h */
 	bool no_delete;			/* the new map is an array */
 	bool percpu;			/* both maps are per-CPU */
 	bool out_of_memory;
+};
+
+struct upgrade {
+	struct upgrade_opts opts;
+	struct upgrade_report *report, full;	/* the first points to the other */
+	struct upgrade_state *state;	/* in memory shared with the programs */
+	struct bpf_object *obj;
+	struct pair *pairs;
+	__u32 count;			/* of pairs */
+	int outer_fd, inner_fd;		/* see wait_for_programs() */
+	int instance_fd;		/* see wait_for_calls() */
+	bool hooks;			/* they report the changes: see watch.c */
+	bool gate;			/* see gate.bpf.h */
 	__u64 sampled;
 	__u64 missed;		/* skipped runs of the new version before the switch */
 };
+
+#define for_each_pair(p, upgrade) \
+	for (struct pair *p = (upgrade)->pairs; p < (upgrade)->pairs + (upgrade)->count; p++)
 
 static inline __u64 now(void)
 {
@@ -57,6 +72,15 @@ static inline __u64 now(void)
  */
 bool copy_in(void *to, size_t size, size_t least, const void *from);
 
+/* pairs.c: the maps that an object upgrades. */
+
+/* Find them in the object, with what it says of them; 0 or a negative errno. */
+int pairs_find(struct upgrade *u);
+
+/* What belongs to one: maps and programs are named after it. */
+struct bpf_map *pair_map(const struct pair *p, const char *what);
+struct bpf_program *pair_program(const struct pair *p, const char *what);
+
 /* links.c: */
 int upgrade_begin(struct upgrade *u);
 int upgrade_end(struct upgrade *u, int err);
@@ -71,7 +95,7 @@ int __attribute__((format(printf, 3, 4)))
 refuse(const struct upgrade *u, int err, const char *format, ...);
 
 /* Can the library and the object handle these two maps? */
-int check_maps(struct upgrade *u, struct upgrade_config *config);
+int check_maps(struct pair *p);
 
 /*
  * watch.c: find the library's programs, and have those loaded that are needed, with what
@@ -90,6 +114,9 @@ report_error(struct upgrade *u, int err, const char *format, ...);
 
 void report_sample(struct upgrade *u, bool always);
 void report_phase(struct upgrade *u, enum upgrade_phase phase);
+
+/* Reports of changes of all old maps. */
+__u64 report_changes(const struct upgrade *u);
 
 /* Is it one of the library's programs? */
 bool is_ours(const struct upgrade *u, const struct bpf_program *prog);
@@ -135,23 +162,23 @@ int wait_for_calls(struct upgrade *u);
 
 /* mover.c: */
 
-/* The ring of reports: open it, and read what is there. */
-int mover_open_ring(struct upgrade *u);
+/* The rings of reports: open one, and read what is in all of them. */
+int mover_open_ring(struct pair *p);
 int mover_drain(struct upgrade *u);
 
 /* Have the kernel compare all elements of the old map, or of the new one. */
-int mover_run_old(struct upgrade *u, enum upgrade_pass pass);
-int mover_run_new(struct upgrade *u, enum upgrade_pass pass);
+int mover_run_old(struct pair *p, enum upgrade_pass pass);
+int mover_run_new(struct pair *p, enum upgrade_pass pass);
 
 /* Compare those of the keys that were reported so far, after a grace period. */
-int mover_reconcile(struct upgrade *u, enum upgrade_pass pass);
+int mover_reconcile(struct pair *p, enum upgrade_pass pass);
 
-/* own.c: make the map of owners; free it once the phase is DONE. */
-int own_begin(struct upgrade *u);
+/* own.c: make a map of owners; free all of them once the phase is DONE. */
+int own_begin(struct pair *p);
 int own_end(struct upgrade *u);
 
 /* freeze.c: have system calls that change the old map fail with -EPERM. */
-int freeze_old(struct upgrade *u);
+int freeze_old(struct pair *p);
 
 /* course.c: up to the switch; the switch; what follows; what is left to do then. */
 int course_watch(struct upgrade *u);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* The programs that the library loads, attaches and runs. */
-#ifndef UPGRADE_PROGRAMS_BPF_H
-#define UPGRADE_PROGRAMS_BPF_H
-
 /* Old keys that were reported. Writing to a ring buffer calls no hook. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -33,10 +30,10 @@ static __always_inline void upgrade_mark(struct bpf_map *map, void *key)
 
 	if (map != (struct bpf_map *)&UPGRADE_OLD_MAP)
 		return;
-	__sync_fetch_and_add(&upgrade.reported, 1);
+	__sync_fetch_and_add(&upgrade_pair.reported, 1);
 	mark = bpf_ringbuf_reserve(&upgrade_marks, sizeof(*mark), 0);
 	if (!mark) {
-		__sync_fetch_and_add(&upgrade.unmarked, 1);
+		__sync_fetch_and_add(&upgrade_pair.unmarked, 1);
 		return;
 	}
 	upgrade_copy_bytes(mark, key, sizeof(*mark));
@@ -44,14 +41,14 @@ static __always_inline void upgrade_mark(struct bpf_map *map, void *key)
 }
 
 SEC("?fentry/bpf_map_trace_update_elem")
-int BPF_PROG(upgrade_mark_update, struct bpf_map *map, void *key)
+int UPGRADE_PROG(upgrade_mark_update, struct bpf_map *map, void *key)
 {
 	upgrade_mark(map, key);
 	return 0;
 }
 
 SEC("?fentry/bpf_map_trace_delete_elem")
-int BPF_PROG(upgrade_mark_delete, struct bpf_map *map, void *key)
+int UPGRADE_PROG(upgrade_mark_delete, struct bpf_map *map, void *key)
 {
 	upgrade_mark(map, key);
 	return 0;
@@ -63,14 +60,14 @@ int BPF_PROG(upgrade_mark_delete, struct bpf_map *map, void *key)
  * arguments.
  */
 SEC("?fentry")
-int BPF_PROG(upgrade_mark_all_cpus, struct bpf_map *map, void *key)
+int UPGRADE_PROG(upgrade_mark_all_cpus, struct bpf_map *map, void *key)
 {
 	upgrade_mark(map, key);
 	return 0;
 }
 
 SEC("?fentry")
-int BPF_PROG(upgrade_mark_take, struct bpf_map *map, void *key)
+int UPGRADE_PROG(upgrade_mark_take, struct bpf_map *map, void *key)
 {
 	upgrade_mark(map, key);
 	return 0;
@@ -78,12 +75,12 @@ int BPF_PROG(upgrade_mark_take, struct bpf_map *map, void *key)
 
 /* It has yet to find out which keys there are. */
 SEC("?fentry")
-int BPF_PROG(upgrade_mark_batch, struct bpf_map *map)
+int UPGRADE_PROG(upgrade_mark_batch, struct bpf_map *map)
 {
 	if (map != (struct bpf_map *)&UPGRADE_OLD_MAP)
 		return 0;
-	__sync_fetch_and_add(&upgrade.reported, 1);
-	__sync_fetch_and_add(&upgrade.unmarked, 1);
+	__sync_fetch_and_add(&upgrade_pair.reported, 1);
+	__sync_fetch_and_add(&upgrade_pair.unmarked, 1);
 	return 0;
 }
 
@@ -113,8 +110,8 @@ __noinline int upgrade_move(void)
 	upgrade_copy_bytes(&s->old_key, &upgrade_mover.old_key, sizeof(s->old_key));
 	upgrade_find_owner(s);
 	if (upgrade_owns_any(s))
-		__sync_fetch_and_add(&upgrade.kept, 1);
-	upgrade_sync(hash, upgrade.pass);
+		__sync_fetch_and_add(&upgrade_pair.kept, 1);
+	upgrade_sync(hash, upgrade_pair.pass);
 	upgrade_unlock(hash, &irq);
 	return 0;
 }
@@ -128,7 +125,7 @@ int upgrade_copy(struct bpf_iter__bpf_map_elem *ctx)
 	if (!ctx->key)
 		return 0;
 	upgrade_copy_bytes(&upgrade_mover.old_key, ctx->key, sizeof(upgrade_mover.old_key));
-	upgrade.keys++;
+	upgrade_pair.keys++;
 	upgrade_move();
 	bpf_seq_write(ctx->meta->seq, &one, sizeof(one));
 	return 0;
@@ -140,7 +137,7 @@ static long upgrade_batch_one(__u32 i, void *ctx)
 
 	if (!key)
 		return 1;
-	if (upgrade.batch_of_new) {
+	if (upgrade_pair.batch_of_new) {
 		upgrade_copy_bytes(&upgrade_mover.key, key, sizeof(upgrade_mover.key));
 		upgrade_zero_bytes(&upgrade_mover.old_key, sizeof(upgrade_mover.old_key));
 		upgrade_revert_key(&upgrade_mover.key, &upgrade_mover.old_key);
@@ -154,8 +151,6 @@ static long upgrade_batch_one(__u32 i, void *ctx)
 SEC("?syscall")
 int upgrade_batch(void *ctx)
 {
-	bpf_loop(upgrade.batch, upgrade_batch_one, NULL, 0);
+	bpf_loop(upgrade_pair.batch, upgrade_batch_one, NULL, 0);
 	return 0;
 }
-
-#endif /* UPGRADE_PROGRAMS_BPF_H */

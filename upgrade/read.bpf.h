@@ -4,9 +4,6 @@
  * holds. What takes many instructions to verify is a global function, so that it is
  * verified once.
  */
-#ifndef UPGRADE_READ_BPF_H
-#define UPGRADE_READ_BPF_H
-
 #define UPGRADE_READS 8		/* tries to read a value that keeps changing */
 
 static __always_inline void *upgrade_old_slot(const UPGRADE_OLD_KEY *key, __u32 cpu)
@@ -88,5 +85,3 @@ __noinline int upgrade_in_line(__u32 hash)
 	upgrade_blank(s->there, sizeof(UPGRADE_NEW_VALUE), upgrade_config.new_special);
 	return !upgrade_differ(s->there, s->new, sizeof(s->new));
 }
-
-#endif /* UPGRADE_READ_BPF_H */

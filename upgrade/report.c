@@ -50,9 +50,11 @@ void report_sample(struct upgrade *u, bool always)
 	if (!u->opts.sample || (!always && t - u->sampled < SAMPLE_NS))
 		return;
 	u->sampled = t;
-	s.reported = u->state->reported;
-	s.dirty = u->dirty.count;
-	s.copied = u->state->visited[UPGRADE_COPY];
+	for_each_pair(p, u) {
+		s.reported += p->state->reported;
+		s.dirty += p->dirty.count;
+		s.copied += p->state->visited[UPGRADE_COPY];
+	}
 	u->opts.sample(u->opts.ctx, &s);
 }
 
@@ -69,9 +71,10 @@ static __u64 misses(struct bpf_program *prog)
 
 bool is_ours(const struct upgrade *u, const struct bpf_program *prog)
 {
-	for (int i = 0; i < PROGRAMS; i++)
-		if (prog == u->prog[i])
-			return true;
+	for_each_pair(p, u)
+		for (int i = 0; i < PROGRAMS; i++)
+			if (prog == p->prog[i])
+				return true;
 	return false;
 }
 
@@ -93,40 +96,59 @@ void report_phase(struct upgrade *u, enum upgrade_phase phase)
 	report_sample(u, true);
 }
 
+__u64 report_changes(const struct upgrade *u)
+{
+	__u64 sum = 0;
+
+	for_each_pair(p, u)
+		sum += p->state->reported;
+	return sum;
+}
+
+static void fill_in(struct upgrade_report *r, const struct pair *p)
+{
+	const struct upgrade_pair_state *s = p->state;
+
+	r->missing += s->missing;
+	r->stale += s->stale;
+	r->resurrected += s->resurrected;
+	r->evicted += s->evicted;
+	r->changes += s->reported;
+	r->copied += s->changed[UPGRADE_COPY];
+	r->reconciled += s->changed[UPGRADE_RECONCILE];
+	r->refreshed += s->changed[UPGRADE_REFRESH];
+	r->repaired_marked += s->changed[UPGRADE_MARKED];
+	r->repaired_unmarked += s->changed[UPGRADE_FULL] + s->changed[UPGRADE_GONE];
+	r->unmarked += s->unmarked;
+	r->lock_failures += s->lock_failures;
+	r->own_failures += s->own_failures;
+	r->copy_failures += s->copy_failures;
+	r->write_errors += s->write_errors;
+	for (int i = MARK_UPDATE; i <= PASSED_DELETE; i++)
+		r->recursion_misses += misses(p->prog[i]);
+}
+
 void report_fill_in(struct upgrade *u)
 {
-	struct upgrade_report *r = u->report;
-	struct upgrade_state *s = u->state;
-
-	r->missing = s->missing;
-	r->stale = s->stale;
-	r->resurrected = s->resurrected;
-	r->evicted = s->evicted;
-	r->hooks = u->hooks;
-	r->changes = s->reported;
-	r->copied = s->changed[UPGRADE_COPY];
-	r->reconciled = s->changed[UPGRADE_RECONCILE];
-	r->refreshed = s->changed[UPGRADE_REFRESH];
-	r->repaired_marked = s->changed[UPGRADE_MARKED];
-	r->repaired_unmarked = s->changed[UPGRADE_FULL] + s->changed[UPGRADE_GONE];
-	r->unmarked = s->unmarked;
-	r->lock_failures = s->lock_failures;
-	r->own_failures = s->own_failures;
-	r->copy_failures = s->copy_failures;
-	r->handled_twice = s->handled_twice;
-	r->write_errors = s->write_errors;
-	for (int i = MARK_UPDATE; i <= PASSED_DELETE; i++)
-		r->recursion_misses += misses(u->prog[i]);
+	u->report->hooks = u->hooks;
+	u->report->handled_twice = u->state->handled_twice;
+	for_each_pair(p, u)
+		fill_in(u->report, p);
 }
 
 int report_differences(struct upgrade *u)
 {
-	struct upgrade_state *s = u->state;
+	__u64 missing = 0, stale = 0, resurrected = 0;
 
-	if (!s->missing && !s->stale && !s->resurrected)
+	for_each_pair(p, u) {
+		missing += p->state->missing;
+		stale += p->state->stale;
+		resurrected += p->state->resurrected;
+	}
+	if (!missing && !stale && !resurrected)
 		return 0;
 	return report_error(u, -EUCLEAN, "%llu missing, %llu stale, %llu resurrected",
-			    s->missing, s->stale, s->resurrected);
+			    missing, stale, resurrected);
 }
 
 int report_judge(struct upgrade *u)

@@ -51,10 +51,10 @@ struct upgrade_field {
 };
 
 /* Of the structs below and of the library's programs. To be increased with each change. */
-#define UPGRADE_VERSION 3
+#define UPGRADE_VERSION 4
 
-/* Read-only once the object is loaded. */
-struct upgrade_config {
+/* Of a pair of maps, an old one and a new one. Read-only once the object is loaded. */
+struct upgrade_pair_config {
 	__u32 version;
 	char old_map[UPGRADE_NAME_LEN];
 	char new_map[UPGRADE_NAME_LEN];
@@ -65,27 +65,31 @@ struct upgrade_config {
 	__u32 nr_cpus;		/* possible CPUs; 1 unless per-CPU */
 	struct upgrade_field old_special[UPGRADE_MAX_SPECIAL];
 	struct upgrade_field new_special[UPGRADE_MAX_SPECIAL];
-	__u8 enabled;		/* set by upgrade_open(); otherwise, all is dead code */
+	__u8 enabled;		/* set by upgrade_open() if there is an old map */
 	__u8 percpu;		/* both maps are per-CPU */
 	__u8 lru;		/* the new map evicts elements */
 	__u32 lru_room;		/* as long as it has fewer, it does not */
 };
 
+/* All maps switch at once. */
 struct upgrade_state {
 	__u32 phase;
+	__u32 gate;		/* events note that the new version handles them */
+	__u32 replacing;	/* switched, but the old program is not replaced yet */
+	__u64 handled_twice;	/* events that upgrade_events had no room for, or of
+				 * which the gate missed a change */
+};
+
+struct upgrade_pair_state {
 	__u32 pass;		/* for upgrade_copy and upgrade_batch */
 	__u32 batch;		/* keys in upgrade_keys */
 	__u32 batch_of_new;	/* they are new keys, not old ones */
-	__u32 gate;		/* events note that the new version handles them */
-	__u32 replacing;	/* switched, but the old program is not replaced yet */
 
 	__u64 reported;		/* changes of the old map */
 	__u64 unmarked;		/* of these, reports that found the ring full */
 	__u64 lock_failures;
 	__u64 own_failures;	/* upgrade_owned was full when the new version asked */
 	__u64 copy_failures;	/* the new map was full when the new version asked */
-	__u64 handled_twice;	/* events that upgrade_events had no room for, or of
-				 * which the gate missed a change */
 	__u64 write_errors;	/* the new map refused an element, in any pass */
 
 	__u64 keys;		/* seen by this run of upgrade_copy */

@@ -3,11 +3,6 @@
  * Bring an element of the new map in line with the old map. All of this is called
  * with the lock of the key held, and the keys in the stripe of that lock.
  */
-#ifndef UPGRADE_SYNC_BPF_H
-#define UPGRADE_SYNC_BPF_H
-
-extern s64 bpf_map_sum_elem_count(const struct bpf_map *map) __weak __ksym;
-
 /* Does a bulk copy of this element have to wait until somebody asks for it? */
 static __always_inline bool upgrade_would_evict(__u32 pass)
 {
@@ -19,7 +14,7 @@ static __always_inline bool upgrade_would_evict(__u32 pass)
 /* The new map has no such element, and it should. */
 static __always_inline int upgrade_count_missing(void)
 {
-	__sync_fetch_and_add(upgrade_config.lru ? &upgrade.evicted : &upgrade.missing, 1);
+	__sync_fetch_and_add(upgrade_config.lru ? &upgrade_pair.evicted : &upgrade_pair.missing, 1);
 	return 1;
 }
 
@@ -29,7 +24,7 @@ static __always_inline int upgrade_write_new(struct upgrade_stripe *s)
 	int err = bpf_map_update_elem(&UPGRADE_NEW_MAP, &s->key, s->new, BPF_ANY);
 
 	if (err)
-		__sync_fetch_and_add(&upgrade.write_errors, 1);
+		__sync_fetch_and_add(&upgrade_pair.write_errors, 1);
 	return err;
 }
 
@@ -46,12 +41,12 @@ static __always_inline int upgrade_drop(struct upgrade_stripe *s, void *new, __u
 	if (!new)
 		return 0;
 	if (pass >= UPGRADE_CHECK) {
-		__sync_fetch_and_add(&upgrade.resurrected, 1);
+		__sync_fetch_and_add(&upgrade_pair.resurrected, 1);
 		return 1;
 	}
 	err = bpf_map_delete_elem(&UPGRADE_NEW_MAP, &s->key);
 	if (err && upgrade_new_slot(&s->key, 0)) {
-		__sync_fetch_and_add(&upgrade.write_errors, 1);
+		__sync_fetch_and_add(&upgrade_pair.write_errors, 1);
 		return err;
 	}
 	return 1;
@@ -76,7 +71,7 @@ static __always_inline int upgrade_sync_one(__u32 hash, __u32 pass)
 		return 0;
 	if (pass < UPGRADE_CHECK)
 		return upgrade_write_new(s) ?: 1;
-	__sync_fetch_and_add(&upgrade.stale, 1);
+	__sync_fetch_and_add(&upgrade_pair.stale, 1);
 	return 1;
 }
 
@@ -104,7 +99,7 @@ static long upgrade_sync_slot(__u64 cpu, struct upgrade_slots *slots)
 		return 0;
 	slots->changed = 1;
 	if (slots->pass >= UPGRADE_CHECK)
-		__sync_fetch_and_add(&upgrade.stale, 1);
+		__sync_fetch_and_add(&upgrade_pair.stale, 1);
 	else
 		upgrade_copy_bytes(new, s->new, sizeof(UPGRADE_NEW_VALUE));
 	return 0;
@@ -161,10 +156,8 @@ __noinline int upgrade_sync(__u32 hash, __u32 pass)
 	barrier_var(pass);	/* the verifier has forgotten the check above */
 	if (pass >= UPGRADE_PASSES)
 		return 0;
-	__sync_fetch_and_add(&upgrade.visited[pass], 1);
+	__sync_fetch_and_add(&upgrade_pair.visited[pass], 1);
 	if (changed > 0)
-		__sync_fetch_and_add(&upgrade.changed[pass], 1);
+		__sync_fetch_and_add(&upgrade_pair.changed[pass], 1);
 	return changed < 0 ? changed : 0;
 }
-
-#endif /* UPGRADE_SYNC_BPF_H */

@@ -39,21 +39,23 @@
  * the key even if the operation then fails. Where it can fail because of what the
  * map holds (BPF_NOEXIST, BPF_EXIST, deletion of a missing element), only the last
  * two can tell a failure from a change.
+ *
+ * For several maps, include this file once for each of them, and define UPGRADE_NAME,
+ * too: all of the functions above but upgrade_active() then begin with that name
+ * instead of upgrade. The macros are undefined again at the end of this file.
  */
-#ifndef UPGRADE_BPF_H
-#define UPGRADE_BPF_H
+#include "shared.bpf.h"
+#include "names.bpf.h"
 
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-#include "state.h"
+#ifndef UPGRADE_NAME
+#define UPGRADE_NAME upgrade
+#define UPGRADE_UNNAMED
+#endif
 
-#define UPGRADE_STR_(name) #name
-#define UPGRADE_STR(name) UPGRADE_STR_(name)
-#define UPGRADE_EBUSY 16	/* EBUSY is not in vmlinux.h */
+struct upgrade_pair_state upgrade_pair SEC(".data." UPGRADE_STR(UPGRADE_NAME) "_pair") = {};
 
-struct upgrade_state upgrade SEC(".data.upgrade") = {};
-
-const volatile struct upgrade_config upgrade_config SEC(".rodata.upgrade") = {
+const volatile struct upgrade_pair_config upgrade_config
+SEC(".rodata." UPGRADE_STR(UPGRADE_NAME)) = {
 	.version = UPGRADE_VERSION,
 	.old_map = UPGRADE_STR(UPGRADE_OLD_MAP),
 	.new_map = UPGRADE_STR(UPGRADE_NEW_MAP),
@@ -68,27 +70,6 @@ const volatile struct upgrade_config upgrade_config SEC(".rodata.upgrade") = {
 #include "read.bpf.h"
 #include "sync.bpf.h"
 #include "gate.bpf.h"
-
-enum upgrade_op {
-	UPGRADE_READ, UPGRADE_WRITE, UPGRADE_FORGET, UPGRADE_UPDATE, UPGRADE_DELETE,
-};
-
-static __always_inline __u32 upgrade_phase(void)
-{
-	return *(volatile __u32 *)&upgrade.phase;
-}
-
-/* Does the new version handle this event? Ask once per event. */
-static __always_inline bool upgrade_active(void)
-{
-	if (!upgrade_config.enabled)
-		return true;
-	if (upgrade_phase() == UPGRADE_WATCHING)
-		return false;
-	if (*(volatile __u32 *)&upgrade.gate)
-		upgrade_note_event();
-	return true;
-}
 
 /* Find the old key that becomes this new key, into s->old_key; false if none does. */
 static __always_inline bool upgrade_revert(struct upgrade_stripe *s)
@@ -118,12 +99,6 @@ static __always_inline long upgrade_plain(const UPGRADE_NEW_KEY *key,
 	return 0;
 }
 
-/* In the other phases, and for READ in the last, the new map is all there is. */
-static __always_inline bool upgrade_in_window(__u32 phase, enum upgrade_op op)
-{
-	return phase == UPGRADE_SWITCHED || (phase == UPGRADE_SETTLED && op != UPGRADE_READ);
-}
-
 /*
  * The caller holds the lock of the key. Interrupts are off, so a grace period waits
  * for what follows, even if a process asks with a sleepable program.
@@ -142,7 +117,7 @@ static __always_inline long upgrade_do_locked(__u32 hash, const UPGRADE_NEW_VALU
 	if (phase == UPGRADE_SWITCHED) {
 		err = upgrade_sync(hash, UPGRADE_REFRESH);
 		if (err) {
-			__sync_fetch_and_add(&upgrade.copy_failures, 1);
+			__sync_fetch_and_add(&upgrade_pair.copy_failures, 1);
 			return err;
 		}
 	}
@@ -207,4 +182,15 @@ static __always_inline long upgrade_delete_elem(const UPGRADE_NEW_KEY *key)
 
 #include "programs.bpf.h"
 
-#endif /* UPGRADE_BPF_H */
+#ifdef UPGRADE_UNNAMED
+#undef UPGRADE_UNNAMED
+#else
+/* For the next map. */
+#undef UPGRADE_NAME
+#undef UPGRADE_OLD_MAP
+#undef UPGRADE_OLD_KEY
+#undef UPGRADE_OLD_VALUE
+#undef UPGRADE_NEW_MAP
+#undef UPGRADE_NEW_KEY
+#undef UPGRADE_NEW_VALUE
+#endif

@@ -23,7 +23,8 @@ static int run(struct upgrade *u)
 		err = u->opts.hold_writers(u->opts.ctx);
 	if (err)
 		report_error(u, err, "cannot hold the writers");
-	err = err ?: freeze_old(u);
+	for_each_pair(p, u)
+		err = err ?: freeze_old(p);
 	switched = now();
 	err = err ?: course_switch(u);
 	release_writers(u);
@@ -54,14 +55,18 @@ void upgrade_close(struct upgrade *u)
 {
 	if (!u)
 		return;
-	for (int i = 0; i < PROGRAMS; i++)
-		bpf_link__destroy(u->link[i]);
-	ring_buffer__free(u->marks);
+	upgrade_detach(u, 0, PROGRAMS - 1);
+	for_each_pair(p, u) {
+		ring_buffer__free(p->marks);
+		if (p->state && p->state != MAP_FAILED)
+			munmap(p->state, sizeof(*p->state));
+		if (p->batch && p->batch != MAP_FAILED)
+			munmap(p->batch, UPGRADE_BATCH * p->stride);
+		keyset_free(&p->dirty);
+	}
 	if (u->state && u->state != MAP_FAILED)
 		munmap(u->state, sizeof(*u->state));
-	if (u->batch && u->batch != MAP_FAILED)
-		munmap(u->batch, UPGRADE_BATCH * u->stride);
 	wait_close(u);
-	keyset_free(&u->dirty);
+	free(u->pairs);
 	free(u);
 }

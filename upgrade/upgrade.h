@@ -25,6 +25,11 @@ struct upgrade_sample {
 	__u64 copied;		/* elements compared by the bulk copy so far */
 };
 
+struct upgrade_old_map {
+	const char *name;
+	int fd;
+};
+
 /*
  * A number that is 0 means its default. `sz` is the size of the struct that the caller
  * was compiled with, as in libbpf: LIBBPF_OPTS(upgrade_opts, opts, ...) sets it.
@@ -113,6 +118,15 @@ struct upgrade_opts {
 	 * says what that promises. It needs replace_old() or old_decides.
 	 */
 	bool without_hooks;
+
+	/*
+	 * Several maps in one switch, instead of old_map_fd: the old map for each
+	 * UPGRADE_NAME in the object. A name that is not here has no old map. What is
+	 * said here of the old and the new map then holds for each pair, max_owned
+	 * included, and the numbers in the report are sums.
+	 */
+	const struct upgrade_old_map *old_maps;
+	__u32 nr_old_maps;
 };
 
 /* Counts, unless noted. upgrade_run() fails if one that must be 0 is not. */

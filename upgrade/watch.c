@@ -54,20 +54,20 @@ static const struct watched {
 	} },
 };
 
-static int watch_functions(struct upgrade *u)
+static int watch_functions(struct pair *p)
 {
 	const struct watched *w = watched;
 	int err;
 
-	while (w->type != u->old_type)
+	while (w->type != p->old_type)
 		w++;
 	for (int i = MARK_UPDATE; i <= MARK_BATCH; i++) {
-		bpf_program__set_autoload(u->prog[i], w->function[i]);
+		bpf_program__set_autoload(p->prog[i], w->function[i]);
 		if (!w->function[i])
 			continue;
-		err = bpf_program__set_attach_target(u->prog[i], 0, w->function[i]);
+		err = bpf_program__set_attach_target(p->prog[i], 0, w->function[i]);
 		if (err)
-			return refuse(u, err == -ESRCH ? -EOPNOTSUPP : err,
+			return refuse(p->u, err == -ESRCH ? -EOPNOTSUPP : err,
 				      "cannot watch %s instead of the hooks: %s",
 				      w->function[i],
 				      err == -ESRCH ? "it is not in the kernel's BTF" : strerror(-err));
@@ -75,21 +75,27 @@ static int watch_functions(struct upgrade *u)
 	return 0;
 }
 
+static void find_programs(struct pair *p)
+{
+	for (int i = 0; i < PROGRAMS; i++) {
+		bool gate = i >= GATE_UPDATE && i <= PASSED_DELETE;
+		bool function = i >= MARK_ALL_CPUS && i <= MARK_BATCH;
+
+		p->prog[i] = pair_program(p, upgrade_programs[i]);
+		bpf_program__set_autoload(p->prog[i], !function && (!gate || p->u->gate));
+		bpf_program__set_autoattach(p->prog[i], false);
+	}
+}
+
 int watch_prepare(struct upgrade *u)
 {
 	int err = -ESRCH;
 
 	u->gate = !u->opts.replace_old && !u->opts.old_decides;
-	for (int i = 0; i < PROGRAMS; i++) {
-		bool gate = i >= GATE_UPDATE && i <= PASSED_DELETE;
-		bool function = i >= MARK_ALL_CPUS && i <= MARK_BATCH;
-
-		u->prog[i] = bpf_object__find_program_by_name(u->obj, upgrade_programs[i]);
-		bpf_program__set_autoload(u->prog[i], !function && (!gate || u->gate));
-		bpf_program__set_autoattach(u->prog[i], false);
-	}
+	for_each_pair(p, u)
+		find_programs(p);
 	if (!u->opts.without_hooks)
-		err = bpf_program__set_attach_target(u->prog[MARK_UPDATE], 0, HOOK);
+		err = bpf_program__set_attach_target(u->pairs->prog[MARK_UPDATE], 0, HOOK);
 	u->hooks = !err;
 	if (err && err != -ESRCH)
 		return refuse(u, err, "cannot look for " HOOK " in the kernel's BTF: %s",
@@ -99,5 +105,8 @@ int watch_prepare(struct upgrade *u)
 	if (u->gate)
 		return refuse(u, -EOPNOTSUPP,
 			      "without the hook " HOOK ", the old version cannot be kept from changing its map after the switch: only with old_decides or replace_old");
-	return watch_functions(u);
+	err = 0;
+	for_each_pair(p, u)
+		err = err ?: watch_functions(p);
+	return err;
 }

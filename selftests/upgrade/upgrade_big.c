@@ -183,7 +183,7 @@ static int try_sizes(__u32 key_size, __u32 value_size)
 	};
 	struct upgrade_big *skel = upgrade_big__open();
 	struct upgrade *upgrade = NULL;
-	struct upgrade_config *config;
+	struct upgrade_pair_config *config;
 	size_t size;
 	int err;
 

@@ -109,7 +109,7 @@ TEST_F(installed, other_sizes)
 /* It says why in the caller's buffer, and prints nothing. */
 TEST_F(installed, other_version)
 {
-	struct upgrade_config *config;
+	struct upgrade_pair_config *config;
 	char file[] = "/tmp/upgrade_stderr.XXXXXX";
 	int printed = mkstemp(file);
 	size_t size;

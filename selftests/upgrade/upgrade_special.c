@@ -80,7 +80,7 @@ TEST_F(special, eight_fields)
 
 TEST_F(special, nine_fields)
 {
-	struct upgrade_config *config;
+	struct upgrade_pair_config *config;
 	size_t size;
 
 	config = bpf_map__initial_value(self->skel->maps.rodata_upgrade, &size);

@@ -7,7 +7,7 @@
 
 struct finish {
 	const char *pins;
-	struct upgrade_config config;
+	struct upgrade_pair_config config;
 	__u32 old_map;		/* its id */
 };
 

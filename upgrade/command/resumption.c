@@ -14,7 +14,7 @@ static int reuse_maps(struct task *task)
 	int err, fd;
 
 	bpf_object__for_each_map(map, task->obj) {
-		if (map == task->upgrade->old_map)
+		if (map == task->upgrade->pairs->old_map)
 			continue;
 		fd = bpf_obj_get(pin_of(task->next.text, map).text);
 		memset(&info, 0, sizeof(info));
@@ -93,6 +93,7 @@ int resume_run(int argc, char **argv)
 
 int status(int argc, char **argv)
 {
+	struct upgrade_pair_state maps = {};
 	struct upgrade_state state = {};
 	struct task task;
 	const char *pins = argv[0];
@@ -113,9 +114,10 @@ int status(int argc, char **argv)
 	else
 		printf("%s: an upgrade is done, except for the pins: bpf-upgrade resume moves them\n",
 		       pins);
-	if (state.phase >= UPGRADE_WATCHING)
+	if (state.phase >= UPGRADE_WATCHING &&
+	    pin_read(PATH(task.next.text, "_data_upgrade_pair"), &maps, sizeof(maps)))
 		printf("%llu changes of the old map seen, %llu elements copied, %llu changed for the new version\n",
-		       state.reported, state.changed[UPGRADE_COPY], state.changed[UPGRADE_REFRESH]);
+		       maps.reported, maps.changed[UPGRADE_COPY], maps.changed[UPGRADE_REFRESH]);
 	task_close(&task);
 	return 0;
 }

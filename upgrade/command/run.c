@@ -72,7 +72,7 @@ static int pin_all(struct task *task)
 		if (err)
 			break;
 		/* libbpf calls it as the running one is called. */
-		path = map == task->upgrade->old_map ?
+		path = map == task->upgrade->pairs->old_map ?
 		       path_of(task->next.text, task->config->old_map) :
 		       pin_of(task->next.text, map);
 		err = bpf_obj_pin(bpf_map__fd(map), path.text);

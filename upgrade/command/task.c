@@ -138,8 +138,12 @@ static int check(struct task *task)
 		.old_map_fd = task->old.fd, .old_decides = task->old_decides,
 		.error = task->error, .error_size = sizeof(task->error),
 	} };
+	struct pair pair = { .u = &upgrade, .name = "upgrade", .old_fd = task->old.fd,
+			     .config = task->config };
 
-	if (check_maps(&upgrade, task->config))
+	upgrade.pairs = &pair;
+	upgrade.count = 1;
+	if (check_maps(&pair))
 		return fail("%s cannot become %s of %s: %s", task->old_pin.text,
 			    task->config->new_map, task->file, task->error);
 	if (check_shared(task) || check_programs(task))

@@ -10,7 +10,7 @@ struct task {
 	const char *pins, *file;
 	struct path next;		/* the folder for the new version's pins */
 	struct bpf_object *obj;
-	struct upgrade_config *config;	/* in the object */
+	struct upgrade_pair_config *config;	/* in the object */
 	struct path old_pin;
 	struct side old, new;
 	struct links old_links;

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Two maps of one program are upgraded in one switch: what is true of both of them
+ * together in the old version is true in each event of the new one.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+#include "bpf_harness.h"
+#include "upgrade_pairs.h"
+#include "upgrade_reason.h"
+#include "upgrade_wide.h"
+#include "upgrade_pairs.skel.h"
+#include "upgrade_pairs_old.skel.h"
+
+#define THREADS 2
+#define LEAST 200		/* events before the switch, and after it */
+
+FIXTURE(pairs)
+{
+	struct upgrade_old_map old_maps[2];
+	struct upgrade_opts opts;
+	struct upgrade_report report;
+	struct upgrade_pairs_old *old;
+	struct upgrade_pairs *new;
+	struct upgrade *upgrade;
+	pthread_t threads[THREADS];
+};
+
+static __u64 calls[PAIRS_KEYS];
+static int stop;
+
+/* Each key belongs to one thread, so its events do not overlap. */
+static void *call(void *arg)
+{
+	int first = (long)arg;
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(first, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+	for (int key = first; !__atomic_load_n(&stop, __ATOMIC_SEQ_CST);
+	     key = (key + THREADS) % PAIRS_KEYS) {
+		syscall(SYS_getpgid, PAIRS_MAGIC + key);
+		calls[key]++;
+	}
+	return NULL;
+}
+
+static void wait_for(const __u64 *events)
+{
+	__u64 least = __atomic_load_n(events, __ATOMIC_SEQ_CST) + LEAST;
+
+	while (__atomic_load_n(events, __ATOMIC_SEQ_CST) < least)
+		usleep(1000);
+}
+
+static int attach(void *ctx)
+{
+	FIXTURE_DATA(pairs) *self = ctx;
+
+	self->new->links.new_event = bpf_program__attach(self->new->progs.new_event);
+	wait_for(&self->old->bss->events);
+	return self->new->links.new_event ? 0 : -errno;
+}
+
+static int detach(void *ctx)
+{
+	FIXTURE_DATA(pairs) *self = ctx;
+
+	wait_for(&self->new->bss->events);
+	bpf_link__destroy(self->old->links.old_event);
+	self->old->links.old_event = NULL;
+	return 0;
+}
+
+static int nothing(void *ctx)
+{
+	return 0;
+}
+
+static int open_new(FIXTURE_DATA(pairs) *self)
+{
+	self->new = upgrade_pairs__open();
+	return open_upgrade(self->new->obj, &self->opts, &self->upgrade);
+}
+
+FIXTURE_SETUP(pairs)
+{
+	libbpf_set_print(print_warnings);
+	self->old = upgrade_pairs_old__open_and_load();
+	ASSERT_NE(NULL, self->old);
+	self->old_maps[0].name = "flows";
+	self->old_maps[0].fd = bpf_map__fd(self->old->maps.flows);
+	self->old_maps[1].name = "totals";
+	self->old_maps[1].fd = bpf_map__fd(self->old->maps.totals);
+	self->opts = (struct upgrade_opts){
+		.sz = sizeof(self->opts), .attach_new = attach, .detach_old = detach,
+		.ctx = self, .old_maps = self->old_maps, .nr_old_maps = 2,
+	};
+	self->report.sz = sizeof(self->report);
+}
+
+FIXTURE_TEARDOWN(pairs)
+{
+	upgrade_close(self->upgrade);
+	upgrade_pairs__destroy(self->new);
+	upgrade_pairs_old__destroy(self->old);
+}
+
+TEST_F_TIMEOUT(pairs, switch_at_once, 2 * SECONDS)
+{
+	struct wide_count total;
+	__u64 flow, sum = 0;
+
+	ASSERT_EQ(0, open_new(self));
+	ASSERT_EQ(0, upgrade_pairs__load(self->new));
+	ASSERT_EQ(0, upgrade_pairs_old__attach(self->old));
+	for (long i = 0; i < THREADS; i++)
+		ASSERT_EQ(0, pthread_create(&self->threads[i], NULL, call, (void *)i));
+	wait_for(&self->old->bss->events);
+	EXPECT_EQ(0, upgrade_run(self->upgrade, &self->report))
+		TH_LOG("%s", self->report.error);
+	wait_for(&self->new->bss->events);
+	__atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(self->threads[i], NULL);
+
+	EXPECT_EQ(UPGRADE_DONE, self->report.phase);
+	EXPECT_EQ(2 * PAIRS_KEYS, self->report.keys);
+	EXPECT_EQ(0, self->old->bss->differed);
+	EXPECT_EQ(0, self->new->bss->differed);
+	EXPECT_EQ(0, self->new->bss->failed);
+	for (__u32 key = 0; key < PAIRS_KEYS; key++) {
+		struct wide_key wide = { .key = key };
+
+		flow = total.count = 0;
+		bpf_map_lookup_elem(bpf_map__fd(self->new->maps.flows_map), &wide, &flow);
+		bpf_map_lookup_elem(bpf_map__fd(self->new->maps.totals_map), &key, &total);
+		EXPECT_EQ(calls[key], flow) TH_LOG("flows, key %u", key);
+		EXPECT_EQ(calls[key], total.count) TH_LOG("totals, key %u", key);
+		sum += calls[key];
+	}
+	printf("# %llu events, %llu by the new version\n", sum, self->new->bss->events);
+}
+
+/* A name without an old map: that map is as if there were nothing to upgrade from. */
+TEST_F_TIMEOUT(pairs, one_of_them, SECONDS)
+{
+	__u32 key = 1;
+	__u64 value = 5;
+	struct wide_key wide = { .key = key };
+	struct wide_count total = { .count = 7 };
+
+	ASSERT_EQ(0, bpf_map_update_elem(self->old_maps[0].fd, &key, &value, BPF_ANY));
+	self->opts.nr_old_maps = 1;
+	self->opts.attach_new = NULL;
+	self->opts.detach_old = NULL;
+	self->opts.replace_old = nothing;
+	ASSERT_EQ(0, open_new(self));
+	ASSERT_EQ(0, upgrade_pairs__load(self->new));
+	EXPECT_EQ(0, upgrade_run(self->upgrade, &self->report))
+		TH_LOG("%s", self->report.error);
+	EXPECT_EQ(1, self->report.keys);
+	EXPECT_EQ(0, bpf_map_lookup_elem(bpf_map__fd(self->new->maps.flows_map), &wide, &value));
+	EXPECT_EQ(5, value);
+	EXPECT_EQ(0, bpf_map_lookup_elem(bpf_map__fd(self->new->maps.totals_map), &key, &total));
+	EXPECT_EQ(0, total.count);
+}
+
+TEST_F(pairs, no_such_name)
+{
+	char error[128] = "";
+
+	self->opts.error = error;
+	self->opts.error_size = sizeof(error);
+	self->old_maps[1].name = "sums";
+	EXPECT_EQ(-ENOENT, open_new(self));
+	EXPECT_STREQ("the object does not include upgrade.bpf.h as sums", error);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
+/* The maps that an object upgrades, and what the library has for each of them. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "parts.h"
+
+struct bpf_map *pair_map(const struct pair *p, const char *what)
+{
+	char name[2 * UPGRADE_NAME_LEN];
+
+	snprintf(name, sizeof(name), "%s_%s", p->name, what);
+	return bpf_object__find_map_by_name(p->u->obj, name);
+}
+
+struct bpf_program *pair_program(const struct pair *p, const char *what)
+{
+	char name[2 * UPGRADE_NAME_LEN];
+
+	snprintf(name, sizeof(name), "%s_%s", p->name, what);
+	return bpf_object__find_program_by_name(p->u->obj, name);
+}
+
+static struct bpf_map *section(const struct pair *p, const char *format)
+{
+	char name[2 * UPGRADE_NAME_LEN];
+
+	snprintf(name, sizeof(name), format, p->name);
+	return bpf_object__find_map_by_name(p->u->obj, name);
+}
+
+static int find(struct pair *p, struct upgrade *u, const struct upgrade_old_map *old)
+{
+	struct bpf_map *map;
+	size_t size;
+
+	p->u = u;
+	p->old_fd = old->fd;
+	if (snprintf(p->name, sizeof(p->name), "%s", old->name) >= (int)sizeof(p->name))
+		return refuse(u, -ENOENT, "the name %s is too long", old->name);
+	map = section(p, ".rodata.%s");
+	p->shared = section(p, ".data.%s_pair");
+	p->config = map ? bpf_map__initial_value(map, &size) : NULL;
+	if (!p->config)
+		return u->opts.old_maps ?
+		       refuse(u, -ENOENT, "the object does not include upgrade.bpf.h as %s", p->name) :
+		       refuse(u, -ENOENT, "the object does not include upgrade.bpf.h");
+	if (bpf_map__fd(map) >= 0)	/* then it is read-only */
+		return refuse(u, -EBUSY, "the object is loaded already");
+	if (size != sizeof(*p->config) || p->config->version != UPGRADE_VERSION)
+		return refuse(u, -EPROTO, "the object is for another version of the library");
+	return 0;
+}
+
+int pairs_find(struct upgrade *u)
+{
+	struct upgrade_old_map one = { .name = "upgrade", .fd = u->opts.old_map_fd };
+	const struct upgrade_old_map *old = u->opts.old_maps ?: &one;
+	__u32 count = u->opts.old_maps ? u->opts.nr_old_maps : 1;
+	int err = 0;
+
+	if (!count)
+		return refuse(u, -EINVAL, "opts.nr_old_maps is 0");
+	u->pairs = calloc(count, sizeof(*u->pairs));
+	if (!u->pairs)
+		return refuse(u, -ENOMEM, "no memory");
+	for (u->count = 0; !err && u->count < count; u->count++)
+		err = find(&u->pairs[u->count], u, &old[u->count]);
+	return err;
+}
