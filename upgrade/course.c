@@ -236,7 +236,7 @@ static int detach_old(struct upgrade *u)
 
 int course_settle(struct upgrade *u)
 {
-	int err = u->opts.replace_old ? 0 : detach_old(u);
+	int err = is_side_by_side(u) ? detach_old(u) : 0;
 
 	if (err)
 		return err;

@@ -42,6 +42,14 @@ static int prepare_pair(struct pair *p)
 	return set_size(u, pair_map(p, "marks"), u->opts.marks_size);
 }
 
+/* Is it clear how the new version takes over? */
+static bool is_one_way(const struct upgrade_opts *opts)
+{
+	if (opts->replace_old)
+		return !opts->attach_new && !opts->detach_old && !opts->calls_old;
+	return opts->attach_new && !opts->detach_old == opts->calls_old;
+}
+
 static int prepare(struct upgrade *u)
 {
 	struct bpf_map *map;
@@ -54,15 +62,14 @@ static int prepare(struct upgrade *u)
 	err = pairs_find(u);
 	if (err)
 		return err;
-	if (u->opts.replace_old ? u->opts.attach_new || u->opts.detach_old :
-				  !u->opts.attach_new || !u->opts.detach_old)
-		return refuse(u, -EINVAL, "opts needs attach_new and detach_old, or replace_old");
+	if (!is_one_way(&u->opts))
+		return refuse(u, -EINVAL, "opts needs attach_new and detach_old, attach_new and calls_old, or replace_old");
 	for_each_pair(p, u)
 		err = err ?: prepare_pair(p);
 	err = err ?: watch_prepare(u);
 	if (err)
 		return err;
-	err = u->opts.replace_old ? 0 : wait_prepare(u);
+	err = is_side_by_side(u) ? wait_prepare(u) : 0;
 	if (err)
 		return refuse(u, err, "cannot use tracefs to wait for RCU Tasks: %s", strerror(-err));
 	map = bpf_object__find_map_by_name(u->obj, ".rodata.upgrade_enabled");

@@ -65,6 +65,12 @@ static inline __u64 now(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
+/* Do events run both versions, side by side, while both are attached? */
+static inline bool is_side_by_side(const struct upgrade *u)
+{
+	return !u->opts.replace_old && !u->opts.calls_old;
+}
+
 /*
  * open.c: copy a struct that begins with its size from the caller, who may have been
  * compiled with an older or a newer version. False if it has less than `least` bytes

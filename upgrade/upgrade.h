@@ -127,6 +127,16 @@ struct upgrade_opts {
 	 */
 	const struct upgrade_old_map *old_maps;
 	__u32 nr_old_maps;
+
+	/*
+	 * Where upgrade_active() returns false, the new version's programs call the old
+	 * ones with bpf_tail_call(), so each event runs one version. attach_new() puts
+	 * them in the old ones' place, one by one: links of XDP, tcx and so on, on as
+	 * many interfaces as there are. The switch needs nothing else: detach_old() and
+	 * replace_old() must be NULL. If the upgrade is aborted, the caller puts the old
+	 * programs back.
+	 */
+	bool calls_old;
 };
 
 /* Counts, unless noted. upgrade_run() fails if one that must be 0 is not. */
@@ -188,8 +198,8 @@ struct upgrade_report {
  *		per-CPU, a program is sleepable
  * -E2BIG	the new map is smaller than an old array; keys, values or possible CPUs
  *		beyond what README.md promises
- * -EOPNOTSUPP	the kernel has no hooks, and opts has neither replace_old() nor old_decides;
- *		or it lacks a function to watch instead
+ * -EOPNOTSUPP	the kernel has no hooks, and opts has none of replace_old(), calls_old and
+ *		old_decides; or it lacks a function to watch instead
  *
  * or what prevents the use of tracefs, which is needed to wait for RCU Tasks.
  */

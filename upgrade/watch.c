@@ -91,7 +91,7 @@ int watch_prepare(struct upgrade *u)
 {
 	int err = -ESRCH;
 
-	u->gate = !u->opts.replace_old && !u->opts.old_decides;
+	u->gate = is_side_by_side(u) && !u->opts.old_decides;
 	for_each_pair(p, u)
 		find_programs(p);
 	if (!u->opts.without_hooks)
@@ -104,7 +104,7 @@ int watch_prepare(struct upgrade *u)
 		return 0;
 	if (u->gate)
 		return refuse(u, -EOPNOTSUPP,
-			      "without the hook " HOOK ", the old version cannot be kept from changing its map after the switch: only with old_decides or replace_old");
+			      "without the hook " HOOK ", the old version cannot be kept from changing its map after the switch: only with old_decides, calls_old or replace_old");
 	err = 0;
 	for_each_pair(p, u)
 		err = err ?: watch_functions(p);

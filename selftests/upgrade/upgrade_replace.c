@@ -75,10 +75,17 @@ TEST_F(small, one_way_or_the_other)
 	self->opts.error_size = sizeof(error);
 	self->opts.replace_old = replace;
 	EXPECT_EQ(-EINVAL, reopen_new(self, 2 * ENTRIES));
-	EXPECT_STREQ("opts needs attach_new and detach_old, or replace_old", error);
+	EXPECT_STREQ("opts needs attach_new and detach_old, attach_new and calls_old, or replace_old",
+		     error);
 	self->opts.attach_new = NULL;
 	self->opts.replace_old = NULL;
 	EXPECT_EQ(-EINVAL, reopen_new(self, 2 * ENTRIES));
+	self->opts.attach_new = attach;
+	self->opts.calls_old = true;
+	EXPECT_EQ(-EINVAL, reopen_new(self, 2 * ENTRIES)) TH_LOG("with detach_old");
+	self->opts.detach_old = NULL;
+	self->opts.calls_old = false;
+	EXPECT_EQ(-EINVAL, reopen_new(self, 2 * ENTRIES)) TH_LOG("without it");
 }
 
 TEST_HARNESS_MAIN

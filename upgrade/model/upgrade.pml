@@ -4,8 +4,9 @@
  * writer makes a system call, the mover may be killed and resumed once, and there may
  * be no room once, for the element or for its owner. A value is the number of the
  * operation that wrote it, 0: no element. With REPLACE, the new version takes the place
- * of the old one in a single step. The script `check` runs this and its mutants, each of
- * which leaves something out.
+ * of the old one in a single step; with CALLS, it does so before the switch, and calls
+ * the old one until then. The script `check` runs this and its mutants, each of which
+ * leaves something out.
  */
 #define FIRST 1		/* the "operation" that wrote the first content */
 #define WRITER 2	/* among the processes; CPUs are 0 and 1 */
@@ -110,7 +111,9 @@ inline new_program()
 	fi
 }
 
-#define runs_old (REPLACE -> !runs_new : attached_old)
+#define BESIDE (!REPLACE && !CALLS)
+#define calls_old (!runs_new || (!handled && !NO_CALL))
+#define runs_old (BESIDE -> attached_old : (REPLACE -> !runs_new : calls_old))
 
 inline event(number)
 {
@@ -123,12 +126,15 @@ inline event(number)
 		:: id == 1 -> kind = UPDATE :: id == 1 -> kind = READ
 		fi;
 		before[op] = done; past = followed; in_call[id] = true; runs_new = attached_new;
-		in_program[id] = REPLACE	/* who looks up which one to run is a reader */
+		in_program[id] = !BESIDE	/* who looks up which one to run is a reader */
 	};
 	if
 	:: d_step { runs_new -> in_program[id] = true; handled = phase != WATCHING };
 		if :: handled && kind != IGNORE -> new_program() :: else fi;
-		d_step { result = handled && ok; v = 0; ok = false; room = false; now = 0; leave(id) }
+		d_step {
+			result = handled && ok; v = 0; ok = false; room = false; now = 0;
+			if :: CALLS && !handled :: else -> leave(id) fi
+		}
 	:: !runs_new
 	fi;
 	/* Here a task can be preempted, and is no RCU reader. */
@@ -143,7 +149,7 @@ inline event(number)
 			handled = true; ok = false;
 			leave(id)
 		}
-	:: !runs_old
+	:: d_step { !runs_old -> leave(id) }
 	fi;
 	d_step {
 		assert(handled);
@@ -209,15 +215,15 @@ proctype Mover()
 	if :: take(); sync(); drop() :: true fi;
 	attached_new = !REPLACE;
 	if :: !NO_FREEZE -> d_step { !writing -> frozen = true } :: else fi;
-	gate = !NO_GATE && !REPLACE;
+	gate = !NO_GATE && BESIDE;
 	replacing = REPLACE;
 	phase = SWITCHED;
 	may_die();
-	if :: !NO_TASKS && !REPLACE -> wait_for_calls() :: else fi;
+	if :: !NO_TASKS && BESIDE -> wait_for_calls() :: else fi;
 	goto take_over;
 resume:
 	phase = SWITCHED;
-	if :: !REPLACE -> wait_for_calls() :: else fi;
+	if :: BESIDE -> wait_for_calls() :: else fi;
 take_over:
 	atomic { attached_new = true; attached_old = false };
 	replacing = false;

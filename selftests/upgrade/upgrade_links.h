@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What both versions of the programs of upgrade_links.c share. */
+#ifndef UPGRADE_LINKS_H
+#define UPGRADE_LINKS_H
+
+#define LINKS 2
+#define LINKS_KEYS 64		/* not all are used */
+#define LINKS_KEY(cpu, link) (LINKS * (cpu) + (link))
+
+#endif /* UPGRADE_LINKS_H */
