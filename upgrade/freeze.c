@@ -37,7 +37,7 @@ static bool is_frozen(int map)
 int freeze_old(struct pair *p)
 {
 	struct upgrade *u = p->u;
-	int map = p->old_fd, err = -EBUSY;
+	int map = bpf_map__fd(p->old_map), err = -EBUSY;
 
 	if (u->opts.no_freeze || is_frozen(map))
 		return 0;

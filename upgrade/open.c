@@ -35,7 +35,6 @@ static int prepare_pair(struct pair *p)
 	if (err)
 		return refuse(u, err, "cannot use the old map as %s: %s",
 			      bpf_map__name(p->old_map), strerror(-err));
-	p->config->enabled = 1;
 	p->config->percpu = p->percpu;
 	p->dirty.key_size = p->config->old_key_size;
 	p->stride = (bpf_map__value_size(pair_map(p, "keys")) + 7) / 8 * 8;
@@ -72,10 +71,15 @@ static int prepare(struct upgrade *u)
 	err = is_side_by_side(u) ? wait_prepare(u) : 0;
 	if (err)
 		return refuse(u, err, "cannot use tracefs to wait for RCU Tasks: %s", strerror(-err));
+	map = bpf_object__find_map_by_name(u->obj, "upgrade_events");
+	err = set_size(u, map, u->gate ? UPGRADE_EVENTS : 1);
+	if (err)
+		return err;
 	map = bpf_object__find_map_by_name(u->obj, ".rodata.upgrade_enabled");
 	*(__u8 *)bpf_map__initial_value(map, &size) = 1;
-	map = bpf_object__find_map_by_name(u->obj, "upgrade_events");
-	return set_size(u, map, u->gate ? UPGRADE_EVENTS : 1);
+	for_each_pair(p, u)
+		p->config->enabled = 1;
+	return 0;
 }
 
 bool copy_in(void *to, size_t size, size_t least, const void *from)

@@ -37,6 +37,8 @@ static int find(struct pair *p, struct upgrade *u, const struct upgrade_old_map 
 
 	p->u = u;
 	p->old_fd = old->fd;
+	if (!old->name)
+		return refuse(u, -EINVAL, "an old map has no name");
 	if (snprintf(p->name, sizeof(p->name), "%s", old->name) >= (int)sizeof(p->name))
 		return refuse(u, -ENOENT, "the name %s is too long", old->name);
 	map = section(p, ".rodata.%s");
@@ -53,6 +55,22 @@ static int find(struct pair *p, struct upgrade *u, const struct upgrade_old_map 
 	return 0;
 }
 
+/* Two pairs that shared a map would bring it in line with different ones. */
+static int check_unique(const struct pair *p)
+{
+	for_each_pair(q, p->u) {
+		if (q == p)
+			break;
+		if (q->config == p->config)
+			return refuse(p->u, -EINVAL, "opts.old_maps has %s twice", p->name);
+		if (!strcmp(q->config->old_map, p->config->old_map) ||
+		    !strcmp(q->config->new_map, p->config->new_map))
+			return refuse(p->u, -EINVAL, "%s and %s have a map in common", q->name,
+				      p->name);
+	}
+	return 0;
+}
+
 int pairs_find(struct upgrade *u)
 {
 	struct upgrade_old_map one = { .name = "upgrade", .fd = u->opts.old_map_fd };
@@ -60,12 +78,18 @@ int pairs_find(struct upgrade *u)
 	__u32 count = u->opts.old_maps ? u->opts.nr_old_maps : 1;
 	int err = 0;
 
-	if (!count)
-		return refuse(u, -EINVAL, "opts.nr_old_maps is 0");
+	if (!u->opts.old_maps != !u->opts.nr_old_maps)
+		return refuse(u, -EINVAL, "opts.old_maps and opts.nr_old_maps belong together");
+	if (u->opts.old_maps && u->opts.old_map_fd)
+		return refuse(u, -EINVAL, "opts has both old_map_fd and old_maps");
 	u->pairs = calloc(count, sizeof(*u->pairs));
 	if (!u->pairs)
 		return refuse(u, -ENOMEM, "no memory");
-	for (u->count = 0; !err && u->count < count; u->count++)
-		err = find(&u->pairs[u->count], u, &old[u->count]);
+	while (!err && u->count < count) {
+		struct pair *p = &u->pairs[u->count];
+
+		u->count++;
+		err = find(p, u, &old[p - u->pairs]) ?: check_unique(p);
+	}
 	return err;
 }

@@ -22,7 +22,7 @@ extern const char *const upgrade_programs[PROGRAMS];	/* their names, without UPG
 struct pair {
 	struct upgrade *u;
 	char name[UPGRADE_NAME_LEN];	/* the UPGRADE_NAME */
-	int old_fd;
+	int old_fd;			/* the caller's, until upgrade_open() returns */
 	struct upgrade_pair_config *config;	/* until the object is loaded */
 	struct bpf_map *shared;
 	struct upgrade_pair_state *state;	/* in memory shared with the programs */

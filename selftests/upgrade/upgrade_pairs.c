@@ -181,4 +181,61 @@ TEST_F(pairs, no_such_name)
 	EXPECT_STREQ("the object does not include upgrade.bpf.h as sums", error);
 }
 
+TEST_F(pairs, not_to_be_told_apart)
+{
+	char error[128] = "";
+
+	self->opts.error = error;
+	self->opts.error_size = sizeof(error);
+	self->old_maps[1] = self->old_maps[0];
+	EXPECT_EQ(-EINVAL, open_new(self));
+	EXPECT_STREQ("opts.old_maps has flows twice", error);
+	upgrade_pairs__destroy(self->new);
+	self->opts.nr_old_maps = 1;
+	self->opts.old_map_fd = self->old_maps[0].fd;
+	EXPECT_EQ(-EINVAL, open_new(self));
+	EXPECT_STREQ("opts has both old_map_fd and old_maps", error);
+	upgrade_pairs__destroy(self->new);
+	self->opts.old_map_fd = 0;
+	self->opts.nr_old_maps = 0;
+	EXPECT_EQ(-EINVAL, open_new(self));
+	EXPECT_STREQ("opts.old_maps and opts.nr_old_maps belong together", error);
+}
+
+TEST_F(pairs, no_new_map_for_both)
+{
+	struct upgrade_pair_config *config;
+	char error[128] = "";
+	size_t size;
+
+	self->opts.error = error;
+	self->opts.error_size = sizeof(error);
+	self->new = upgrade_pairs__open();
+	config = bpf_map__initial_value(self->new->maps.rodata_totals, &size);
+	strcpy(config->new_map, "flows_map");
+	EXPECT_EQ(-EINVAL, open_upgrade(self->new->obj, &self->opts, &self->upgrade));
+	EXPECT_STREQ("flows and totals have a map in common", error);
+}
+
+/* The library does not use the descriptors of its caller, who may close them. */
+TEST_F_TIMEOUT(pairs, old_descriptors_are_closed, SECONDS)
+{
+	__u32 key = 1;
+	__u64 value = 5;
+
+	for (int i = 0; i < 2; i++)
+		self->old_maps[i].fd = dup(self->old_maps[i].fd);
+	self->opts.attach_new = NULL;
+	self->opts.detach_old = NULL;
+	self->opts.replace_old = nothing;
+	ASSERT_EQ(0, open_new(self));
+	for (int i = 0; i < 2; i++)
+		close(self->old_maps[i].fd);
+	ASSERT_EQ(0, upgrade_pairs__load(self->new));
+	EXPECT_EQ(0, upgrade_run(self->upgrade, &self->report))
+		TH_LOG("%s", self->report.error);
+	EXPECT_EQ(-EPERM, bpf_map_update_elem(bpf_map__fd(self->old->maps.totals), &key, &value,
+					      BPF_ANY));
+}
+
 TEST_HARNESS_MAIN
