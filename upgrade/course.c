@@ -77,8 +77,11 @@ int course_watch(struct upgrade *u)
 
 	report_phase(u, UPGRADE_WATCHING);
 	u->state->replacing = 0;
-	for_each_pair(p, u)
+	u->state->pairs = u->count;
+	for_each_pair(p, u) {
+		p->state->takes_part = 1;
 		err = err ?: own_begin(p);
+	}
 	err = err ?: upgrade_attach(u, MARK_UPDATE, MARK_BATCH);
 	if (err)
 		return err;

@@ -3,6 +3,15 @@
 #include <errno.h>
 #include "parts.h"
 
+/* The phase is DONE for all of them at once, so none may be left out. */
+static bool is_complete(const struct upgrade *u)
+{
+	for_each_pair(p, u)
+		if (!p->state->takes_part)
+			return false;
+	return u->state->pairs == u->count;
+}
+
 static int resume(struct upgrade *u)
 {
 	struct upgrade_report *r = u->report;
@@ -19,6 +28,8 @@ static int resume(struct upgrade *u)
 	}
 	if (r->phase < UPGRADE_SWITCHED)
 		return report_error(u, -EINVAL, "not switched, so nothing to resume");
+	if (!is_complete(u))
+		return report_error(u, -EINVAL, "these are not all old maps of the upgrade, or others");
 	report_phase(u, UPGRADE_SWITCHED);
 	u->state->gate = 0;
 	u->state->replacing = 0;

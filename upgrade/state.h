@@ -76,11 +76,13 @@ struct upgrade_state {
 	__u32 phase;
 	__u32 gate;		/* events note that the new version handles them */
 	__u32 replacing;	/* switched, but the old program is not replaced yet */
+	__u32 pairs;		/* that take part */
 	__u64 handled_twice;	/* events that upgrade_events had no room for, or of
 				 * which the gate missed a change */
 };
 
 struct upgrade_pair_state {
+	__u32 takes_part;
 	__u32 pass;		/* for upgrade_copy and upgrade_batch */
 	__u32 batch;		/* keys in upgrade_keys */
 	__u32 batch_of_new;	/* they are new keys, not old ones */
