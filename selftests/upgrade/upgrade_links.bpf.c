@@ -56,9 +56,9 @@ struct {
 __u64 events, failed;
 __u64 sent[LINKS_KEYS];		/* by CPU */
 
-static __always_inline void count(__u32 link)
+static __always_inline void count(void)
 {
-	struct wide_key key = { .key = LINKS_KEY(bpf_get_smp_processor_id(), link) };
+	struct wide_key key = { .key = bpf_get_smp_processor_id() };
 	__u64 *found, next;
 
 	if (upgrade_before_read(&key)) {
@@ -80,7 +80,7 @@ int new_first(struct __sk_buff *skb)
 		__sync_fetch_and_add(&failed, 1);
 		return TCX_NEXT;
 	}
-	count(0);
+	count();
 	return TCX_NEXT;
 }
 
@@ -92,7 +92,7 @@ int new_second(struct __sk_buff *skb)
 		__sync_fetch_and_add(&failed, 1);
 		return TCX_DROP;
 	}
-	count(1);
+	count();
 	return TCX_DROP;
 }
 

@@ -4,7 +4,6 @@
 #define UPGRADE_LINKS_H
 
 #define LINKS 2
-#define LINKS_KEYS 64		/* not all are used */
-#define LINKS_KEY(cpu, link) (LINKS * (cpu) + (link))
+#define LINKS_KEYS 64		/* one for each CPU; not all are used */
 
 #endif /* UPGRADE_LINKS_H */

@@ -15,9 +15,9 @@ struct {
 
 __u64 events;
 
-static __always_inline void count(__u32 link)
+static __always_inline void count(void)
 {
-	__u32 key = LINKS_KEY(bpf_get_smp_processor_id(), link);
+	__u32 key = bpf_get_smp_processor_id();
 	__u64 *found = bpf_map_lookup_elem(&old_map, &key), next;
 
 	next = found ? *found + 1 : 1;
@@ -28,13 +28,13 @@ static __always_inline void count(__u32 link)
 SEC("tcx/ingress")
 int old_first(struct __sk_buff *skb)
 {
-	count(0);
+	count();
 	return TCX_NEXT;
 }
 
 SEC("tcx/ingress")
 int old_second(struct __sk_buff *skb)
 {
-	count(1);
+	count();
 	return TCX_DROP;
 }
