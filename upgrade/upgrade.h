@@ -57,7 +57,7 @@ struct upgrade_opts {
 	 * this if the old version decides something by what is in its map: then it
 	 * must go on recording until it is detached, and what it records alone is
 	 * carried over. Without the hooks, its changes cannot be refused in any case:
-	 * upgrade_open() asks for this, or for replace_old().
+	 * upgrade_open() asks for this, or for replace_old() or calls_old.
 	 */
 	bool old_decides;
 
@@ -115,7 +115,7 @@ struct upgrade_opts {
 	/*
 	 * Watch the functions that change maps of the old map's type, as upgrade_open()
 	 * does on a kernel without the hooks, even if this kernel has them. README.md
-	 * says what that promises. It needs replace_old() or old_decides.
+	 * says what that promises. It needs replace_old(), calls_old or old_decides.
 	 */
 	bool without_hooks;
 
@@ -123,7 +123,8 @@ struct upgrade_opts {
 	 * Several maps in one switch, instead of old_map_fd: the old map for each
 	 * UPGRADE_NAME in the object. A name that is not here has no old map. What is
 	 * said here of the old and the new map then holds for each pair, max_owned
-	 * included, and the numbers in the report are sums.
+	 * included, and the numbers in the report are sums. Maps are frozen one by one:
+	 * if one cannot be, the upgrade is aborted, but those before it stay frozen.
 	 */
 	const struct upgrade_old_map *old_maps;
 	__u32 nr_old_maps;
@@ -134,7 +135,8 @@ struct upgrade_opts {
 	 * them in the old ones' place, one by one: links of XDP, tcx and so on, on as
 	 * many interfaces as there are. The switch needs nothing else: detach_old() and
 	 * replace_old() must be NULL. If the upgrade is aborted, the caller puts the old
-	 * programs back.
+	 * programs back before it closes the object: that empties the array which the
+	 * new ones call them from, unless it is pinned.
 	 */
 	bool calls_old;
 };
@@ -193,7 +195,7 @@ struct upgrade_report {
  * -ENOENT	the object does not include upgrade.bpf.h
  * -EBUSY	it is loaded already, or a map of the library's is replaced
  * -EPROTO	it includes the upgrade.bpf.h of another version of the library
- * -EINVAL	opts->sz is wrong, key or value sizes do not match, a map is not an array,
+ * -EINVAL	opts->sz is wrong, opts contradicts itself, two of several maps are the same, key or value sizes do not match, a map is not an array,
  *		hash or LRU hash or one of these per CPU, only one of the maps is
  *		per-CPU, a program is sleepable
  * -E2BIG	the new map is smaller than an old array; keys, values or possible CPUs
@@ -225,11 +227,12 @@ UPGRADE_API int upgrade_run(struct upgrade *upgrade, struct upgrade_report *repo
 
 /*
  * Finish an upgrade that failed or whose process died after the switch, while its
- * new version is still attached: open the same object, call upgrade_open() with the same old map,
- * replace all maps by those of the dead process with bpf_map__reuse_fd() (so for
- * a process that may die, they must have been pinned before the switch), load, and call this. The old version
- * must be detached, and no process may change the old map with system calls, nor
- * the new one without upgrade_claim().
+ * new version is still attached: open the same object, call upgrade_open() with the
+ * same old maps (all of them, or this returns -EINVAL), replace all maps by those of
+ * the dead process with bpf_map__reuse_fd() (so for a process that may die, they must
+ * have been pinned before the switch), load, and call this. The old version must be
+ * detached, and no process may change the old map with system calls, nor the new one
+ * without upgrade_claim().
  * Otherwise like upgrade_run(); the report includes the counts of the dead process,
  * except for missed_events, which died with it. If the upgrade was DONE, its result
  * is reported again. Returns -EINVAL if it had not reached the switch.
@@ -243,7 +246,8 @@ UPGRADE_API int upgrade_resume(struct upgrade *upgrade, struct upgrade_report *r
 /*
  * Before a process changes this key of the new map with a system call, while an
  * upgrade may be unfinished: have the library leave the key alone from then on.
- * `prog_fd` is the new version's program "upgrade_claim", which can be pinned.
+ * `prog_fd` is the new version's program "upgrade_claim", or "NAME_claim" if the map has
+ * an UPGRADE_NAME; it can be pinned.
  * Returns
  *
  * 0		the process may change the new map
