@@ -195,9 +195,10 @@ struct upgrade_report {
  * -ENOENT	the object does not include upgrade.bpf.h
  * -EBUSY	it is loaded already, or a map of the library's is replaced
  * -EPROTO	it includes the upgrade.bpf.h of another version of the library
- * -EINVAL	opts->sz is wrong, opts contradicts itself, two of several maps are the same, key or value sizes do not match, a map is not an array,
- *		hash or LRU hash or one of these per CPU, only one of the maps is
- *		per-CPU, a program is sleepable
+ * -EINVAL	opts->sz is wrong, opts contradicts itself, two of several maps are the
+ *		same, key or value sizes do not match, a map is not an array, hash or LRU
+ *		hash or one of these per CPU, only one of the maps is per-CPU, a program
+ *		is sleepable
  * -E2BIG	the new map is smaller than an old array; keys, values or possible CPUs
  *		beyond what README.md promises
  * -EOPNOTSUPP	the kernel has no hooks, and opts has none of replace_old(), calls_old and
