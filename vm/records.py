@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from _pytest.junitxml import LogXML, xml_key
 
+from vm import sizes, timeline
 from vm.github import page, write_page
 from vm.logs import REPORT
 from vm.report import Outcome, write_report
 from vm.results import TestResult, write_ktap
 from vm.run import Run
-from vm.timeline import draw, read
 
 
 class Results:
@@ -64,7 +64,7 @@ class Results:
             with self.run.saving(Path(junit.logfile)):
                 write_junit(junit)
             self._close(junit)
-        self._draw_timelines()
+        self._draw()
         self.write_pages(ended)
 
     def write_pages(self, ended: str = "") -> None:
@@ -88,12 +88,18 @@ class Results:
             with run.saving(Path(name)):
                 write_page(Path(name), page(outcome))
 
-    def _draw_timelines(self) -> None:
-        for result in self.run.results:
-            if timeline := read(result.output):
+    def _draw(self) -> None:
+        """Draw the plots of what tests print for them."""
+        folder, results = self.run.logs.path, self.run.results
+        for result in results:
+            if course := timeline.read(result.output):
                 name = f"{result.program}.{result.name}"
-                with self.run.saving(self.run.logs.path / name):
-                    draw(timeline, self.run.logs.path, name)
+                with self.run.saving(folder / name):
+                    timeline.draw(course, folder, name)
+        grown = sizes.read("\n".join(result.output for result in results))
+        if len(grown) > 1:
+            with self.run.saving(folder / sizes.NAME):
+                sizes.draw(grown, folder)
 
     def _is_ours(self, junit: LogXML) -> bool:
         return bool(junit.logfile == junit_of(self.run))

@@ -149,6 +149,13 @@ static inline int reopen_new(FIXTURE_DATA(small) *self, __u32 entries)
 	return err;
 }
 
+/* ... and with an old map that only programs can change from the switch on. */
+static inline int reopen_to_freeze(FIXTURE_DATA(small) *self, __u32 entries)
+{
+	self->opts.no_freeze = false;
+	return reopen_new(self, entries);
+}
+
 FIXTURE_SETUP(small)
 {
 	libbpf_set_print(print_warnings);

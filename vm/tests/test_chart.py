@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
 
-from vm import timeline
+from vm import sizes, timeline
 
 PANELS = {
     "left": {"first": {"hash": 3.0, "array": 1.0}, "second": {"hash": -2.0}},
@@ -25,6 +25,11 @@ OUTPUT = """\
 # sample 40 400 2 9 2
 """
 ROOT = Path(__file__).resolve().parents[2]
+SIZES = """\
+# size 100000 345711 1623746 637 2076 2048 16597
+# size 1000 156892 351742 631 2076 256 1763
+# size 1 2
+"""
 SVG = "{http://www.w3.org/2000/svg}"
 DRAW = """
 import sys
@@ -109,3 +114,18 @@ def test_timeline(tmp_path: Path) -> None:
     assert svg == (tmp_path / "b" / "upgrade.hash.svg").read_text()
     png = (tmp_path / "a" / "upgrade.hash.png").read_bytes()
     assert png.startswith(b"\x89PNG")
+
+
+def test_sizes(tmp_path: Path) -> None:
+    found = sizes.read(SIZES)
+    assert found == [
+        (1000, 156892, 351742, 631, 2076, 256, 1763),
+        (100000, 345711, 1623746, 637, 2076, 2048, 16597),
+    ]
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        sizes.draw(found, tmp_path / folder)
+    svg = (tmp_path / "a" / "upgrade_sizes.svg").read_text()
+    for text in ("milliseconds", "writers are held", "owners of keys", "MiB", "keys"):
+        assert text in svg
+    assert svg == (tmp_path / "b" / "upgrade_sizes.svg").read_text()

@@ -157,18 +157,20 @@ class Figure:
 """
 
 
-def test_timeline_of_an_upgrade(project: Project) -> None:
+def test_plots_of_upgrades(project: Project) -> None:
     """What is drawn is another test's subject: matplotlib takes a second to import."""
     (project.path / "matplotlib").mkdir()
     package = project.path / "matplotlib" / "__init__.py"
     package.write_text("from contextlib import nullcontext as rc_context\n")
     package.with_name("figure.py").write_text(FIGURE)
     text = "".join(f"# sample {ms} {ms * 5} 1 2 1\n" for ms in (0, 20, 40))
+    text += "".join(f"# size {keys} 1 2 3 4 5 6\n" for keys in (10, 100))
     file = project.path / "data" / "ktap_passes.txt"
     file.write_text(file.read_text() + text)
     assert project.run("-k", "percpu").status == 0
     for kind in ("svg", "png"):
         assert (project.logs / f"two.f.percpu.passes.{kind}").exists()
+    assert (project.logs / "upgrade_sizes.svg").exists()
 
 
 def test_last_failed(project: Project) -> None:
