@@ -93,7 +93,9 @@ def main(arguments: list[str]) -> None:
     if "--install-deps" in arguments:
         arguments.remove("--install-deps")
         clang = last_option(arguments, "--compiler") == "clang"
-        tools.install_deps(tools.CLANG if clang else ())
+        upstream = "--upstream" in arguments
+        more = tools.CLANG if clang or upstream else ()
+        tools.install_deps((*more, *tools.UPSTREAM) if upstream else more)
     lacking = tools.missing(tools.HARNESS)
     if lacking:
         raise tools.not_installed(lacking)

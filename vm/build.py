@@ -83,7 +83,7 @@ def build_image(
         # Before make starts: an old image must never pass for a new one.
         stamp.unlink(missing_ok=True)
         with timed(stages["configure"]):
-            make = _Make.of(tree, build, compiler, log)
+            make = Make.of(tree, build, compiler, log)
             whole = _configure(make, fragments, inputs)
         with timed(stages["build"]):
             compiled = _build(make, jobs, objects if whole else 0)
@@ -129,7 +129,7 @@ def _load(file: Path) -> object:
 
 
 @dataclass(frozen=True)
-class _Make:
+class Make:
     """make for a tree in a build folder, and what it finds in its environment."""
 
     tree: Tree
@@ -139,7 +139,7 @@ class _Make:
     log: Log
 
     @classmethod
-    def of(cls, tree: Tree, build: Path, compiler: Compiler, log: Log) -> _Make:
+    def of(cls, tree: Tree, build: Path, compiler: Compiler, log: Log) -> Make:
         """Asks ccache for its settings."""
         # Every object with a banner contains it: the time would defeat ccache.
         env = {"KBUILD_BUILD_TIMESTAMP": "1970-01-01", **_ccache_settings(log)}
@@ -157,7 +157,7 @@ class _Make:
         )
 
 
-def _configure(make: _Make, fragments: Sequence[Path], inputs: str) -> bool:
+def _configure(make: Make, fragments: Sequence[Path], inputs: str) -> bool:
     """Make .config if it may be outdated; True if everything must be compiled."""
     build, log = make.build, make.log
     config, stamp = build / ".config", build / "configured.json"
@@ -182,7 +182,7 @@ def _configure(make: _Make, fragments: Sequence[Path], inputs: str) -> bool:
     return not same
 
 
-def _build(make: _Make, jobs: int, expected: int) -> int:
+def _build(make: Make, jobs: int, expected: int) -> int:
     """Build bzImage; how many objects were compiled.
 
     `expected` is the number to show before this folder has seen a full build; 0

@@ -61,7 +61,7 @@ def choose_compiler(wanted: str | None, lto: str | None, log: Log) -> Compiler:
     llvm, cc = os.environ.get("LLVM", ""), os.environ.get("CC", "")
     variable = f"LLVM={llvm}" if llvm else f"CC={cc}" if cc else ""
     if wanted == "clang" and not variable:
-        llvm = _newest_clang(log)
+        llvm = newest_clang(log)
     name = _clang(llvm) if llvm else cc or "gcc"
     ccache = "ccache " if shutil.which("ccache") else ""
     host = os.environ.get("HOSTCC") or f"{ccache}{name if llvm else 'gcc'}"
@@ -127,7 +127,7 @@ def _clang(llvm: str) -> str:
     return f"clang{llvm if llvm.startswith('-') else ''}"
 
 
-def _newest_clang(log: Log) -> str:
+def newest_clang(log: Log) -> str:
     """The value of LLVM for the newest clang that is installed as a whole."""
     names = {
         file.name

@@ -34,11 +34,11 @@ def run_test(run: Run, program: str, name: str) -> TestResult:
     folder = ROOT / "patches" / run.options.base
     if why := why_skipped(load_skips(folder / "skips.toml"), program, name):
         return TestResult(program, name, "skipped", why)
-    _check_spoilt(run)
+    check_spoilt(run)
     result = run_once(run, program, name)
     if not run.has_guest:
         try:
-            _check_spoilt(run)
+            check_spoilt(run)
             alone = run_once(run, program, name)
             word = "not again" if run.has_guest else "again"
             note = f"{word} when run alone: {alone.outcome}"
@@ -90,7 +90,7 @@ def _decoded(run: Run, splat: Splat) -> list[str]:
     return decoded(splat.trace, run.prepared.image, run.logs.log("decode"))
 
 
-def _check_spoilt(run: Run) -> None:
+def check_spoilt(run: Run) -> None:
     """GuestError if too many guests were spoilt for another one."""
     if not run.has_guest and run.spoilt > SPOILT_GUESTS:
         raise GuestError(

@@ -28,6 +28,7 @@ _OF_EACH_BASE = {
 _OF_ONE = {
     "distro-clang": "--config distro --compiler clang",
     "faults": "--faults",
+    "upstream": "--upstream",
     "stress": "--debug-kernel --stress 600",
 }
 

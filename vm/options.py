@@ -27,6 +27,7 @@ NOT_EACH = (
     "shell",
     "attach",
     "bench",
+    "upstream",
     "gdb",
     "xmlpath",
 )
@@ -38,6 +39,12 @@ NOT_ALL = ("git_tree", "each_patch", "kernel_tree", *NOT_EACH)
 NOT_PROVE_KVM = (
     *("debug_kernel", "require_kvm", "no_kvm", "cpus", "memory", "unpatched", "upto"),
     *("patched", "stress", "faults", "shell", "attach", "bench", "gdb"),
+    "upstream",
+)
+
+# What --upstream cannot be combined with: another kernel alone, and other modes.
+NOT_UPSTREAM = (
+    *("unpatched", "patched", "stress", "faults", "shell", "attach", "bench", "gdb"),
 )
 
 
@@ -104,6 +111,8 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     add("--bench", action="store_true", help="measure what map operations cost")
     text = "inject known faults, and check that each is reported correctly"
     add("--faults", action="store_true", help=text)
+    text = "compare the kernel's own tests of BPF on the plain and the patched kernel"
+    add("--upstream", action="store_true", help=text)
     text = "run the harness under KVM, on an emulated host"
     add("--prove-kvm", action="store_true", help=text)
     text = "print the jobs of CI as JSON, for the matrix of a workflow"
@@ -123,6 +132,7 @@ class Options:
     config: str | None
     debug_kernel: bool
     faults: bool
+    upstream: bool
     prove_kvm: bool
     kernel_tree: Path | None
     allow_dirty: bool
@@ -153,6 +163,7 @@ class Options:
             config=option.config,
             debug_kernel=option.debug_kernel,
             faults=option.faults,
+            upstream=option.upstream,
             prove_kvm=option.prove_kvm,
             kernel_tree=option.kernel_tree,
             allow_dirty=option.allow_dirty,
@@ -229,6 +240,7 @@ def _check(option: Namespace) -> None:
         *(("git_tree", other) for other in NOT_GIT),
         *(("base", other) for other in NOT_ALL if option.base == ALL),
         ("cpus", "faults"),
+        *(("upstream", other) for other in NOT_UPSTREAM),
         *(("prove_kvm", other) for other in NOT_PROVE_KVM),
     ):
         given = [getattr(option, name) for name in (one, other)]
@@ -250,8 +262,9 @@ def _check(option: Namespace) -> None:
     if option.against and not option.bench:
         raise UsageError("--against needs --bench", hint="give both")
     if option.command is not None and not (
-        option.shell or option.attach or option.faults
+        option.shell or option.attach or option.faults or option.upstream
     ):
         raise UsageError(
-            "words after -- need --shell, --attach or --faults", hint="give one of them"
+            "words after -- need --shell, --attach, --faults or --upstream",
+            hint="give one of them",
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from vm import attach, bench, faults
+from vm import attach, bench, faults, upstream
 from vm.bases import ALL
 from vm.each import each_base, each_patch
 from vm.errors import HarnessError, UsageError
@@ -74,6 +74,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         if option.faults:
             _release_terminal(config)
             return faults.faults(run, options.command)
+        if options.upstream:
+            _release_terminal(config)
+            return upstream.upstream(run, options.command)
         if options.prove_kvm:
             _release_terminal(config)
             return prove_kvm(run)

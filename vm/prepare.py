@@ -95,5 +95,6 @@ def _more_fragments(options: Options, *, clang: bool) -> list[str]:
     if options.lto:
         names.append(f"lto-{options.lto}")
     names += ["debug"] * options.debug_kernel + ["faults"] * options.faults
+    names += ["upstream"] * options.upstream
     names += ["kvm-host"] * options.prove_kvm
     return [f"{name}.config" for name in names]

@@ -29,8 +29,8 @@ class Run:
 
     `error` is what ended the run or the first guest that was lost; `results` are those
     of the tests that ran; `spoilt` guests were lost or reported something; `kernel`
-    describes the guest, for the summary. A worker's run has a `share` of another's,
-    which has `workers`.
+    describes the guest, for the summary; `consoles` is what their logs' names begin
+    with. A worker's run has a `share` of another's, which has `workers`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Run:
         self.kernel = ""
         self.stages: dict[str, Stage] = {}
         self._accel = share.accel if share else None
-        self._console = f"console-{share.worker}" if share else "console"
+        self.consoles = f"console-{share.worker}" if share else "console"
         self._sockets: list[Path] = []
         self._guest: Guest | None = None
         self._copied: set[str] = set()  # the programs that this guest has
@@ -131,7 +131,7 @@ class Run:
     @property
     def console(self) -> str:
         """The name of the guest's console log, or the next one's."""
-        return f"{self._console}-{self.spoilt + 1}" if self.spoilt else self._console
+        return f"{self.consoles}-{self.spoilt + 1}" if self.spoilt else self.consoles
 
     @contextmanager
     def saving(self, file: Path) -> Iterator[None]:

@@ -73,6 +73,12 @@ CLANG = (
     Tool("llvm-ar-19", "llvm-19"),
 )
 
+# For --upstream, beside clang: some programs are signed, and the tests need a network.
+UPSTREAM = (
+    Tool("ip", "iproute2"),
+    Tool("openssl", "openssl"),
+)
+
 # Optional: the second build of a kernel is many times faster; what the CPUs of a guest
 # that hangs are doing.
 WELCOME = (

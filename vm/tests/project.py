@@ -21,7 +21,7 @@ from vm.archives import Record, keep
 from vm.cache import sha256_file
 from vm.process import session_members
 from vm.tests.forks import Forked
-from vm.tools import HARNESS, KERNEL, WELCOME
+from vm.tools import HARNESS, KERNEL, UPSTREAM, WELCOME
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKES = Path(__file__).with_name("fakes")
@@ -37,6 +37,7 @@ Subject: add a line
 {lines}"""
 TOOLS = {
     "gcc": "echo gcc 12.2.0",
+    "ip": "exit",
     "ccache": 'test "$1" != --get-config || exec echo /; exec "$@"',
     "pahole": "echo v1.24",
     "objdump": "echo code",
@@ -223,7 +224,7 @@ def make_project(path: Path) -> Project:
         path / "vm" / "tools.py", 'Path("/usr/include"', f'Path(f"{{{here}}}/include"'
     )
     _edit(path / "vm" / "kvm.py", 'Path("/dev/kvm")', f'{here} / "kvm"')
-    for tool in (*HARNESS, *KERNEL, *WELCOME):
+    for tool in (*HARNESS, *KERNEL, *UPSTREAM, *WELCOME):
         if tool.name.startswith("/"):
             header = path / "include" / tool.name[1:]
             header.parent.mkdir(parents=True, exist_ok=True)
@@ -240,6 +241,7 @@ def make_project(path: Path) -> Project:
     (path / "kconfig" / "vm.config").write_text("CONFIG_TTY=y\n")
     (path / "kconfig" / "debug.config").write_text("CONFIG_KASAN=y\n")
     (path / "kconfig" / "faults.config").write_text("CONFIG_LKDTM=y\n")
+    (path / "kconfig" / "upstream.config").write_text("CONFIG_KEYS=y\n")
     (path / "kconfig" / "distro.config").write_text("CONFIG_SLUB_TINY=n\n")
     (path / "kconfig" / "distro-clang.config").write_text("CONFIG_CFI=y\n")
     for lto in ("thin", "full"):

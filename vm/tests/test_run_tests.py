@@ -175,7 +175,9 @@ def test_install_deps(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     start.run("-x")
     start.run("--install-deps", "--compiler", "gcc")
     start.run("--install-deps", "--compiler", "clang")
-    assert installed == [(), (), tools.CLANG]
+    start.run("--install-deps", "--upstream")
+    both = (*tools.CLANG, *tools.UPSTREAM)
+    assert installed == [(), (), tools.CLANG, both]
 
 
 def test_run_beside_another_one(start: Start) -> None:

@@ -145,7 +145,9 @@ def end(*_: object) -> None:
 def uname() -> os.uname_result:
     """As the kernel that was built calls itself, if the project has built one."""
     image = sys.argv[sys.argv.index("--run") + 1]
-    release = f"{image.partition('/arch/')[0]}/include/config/kernel.release"
+    build, arch, _ = image.partition("/arch/")
+    build = build if arch else image.rpartition("/upstream/")[0]
+    release = f"{build}/include/config/kernel.release"
     if HOW == "another kernel" or not os.path.exists(release):
         return os.uname_result(("Linux", "guest", "6.6.6", "", ""))
     with open(release) as file:
