@@ -60,6 +60,7 @@ FIXTURE_SETUP(links)
 	ASSERT_NE(NULL, self->old);
 	opts.old_map_fd = bpf_map__fd(self->old->maps.old_map);
 	self->new = upgrade_links__open();
+	bpf_map__set_max_entries(self->new->maps.new_map, LINKS_KEYS);
 	ASSERT_EQ(0, open_upgrade(self->new->obj, &opts, &self->upgrade));
 	ASSERT_EQ(0, upgrade_links__load(self->new));
 	self->link[0] = bpf_program__attach_tcx(self->old->progs.old_first, LOOPBACK, NULL);
