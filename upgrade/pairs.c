@@ -44,10 +44,11 @@ static int find(struct pair *p, struct upgrade *u, const struct upgrade_old_map 
 	map = section(p, ".rodata.%s");
 	p->shared = section(p, ".data.%s_pair");
 	p->config = map ? bpf_map__initial_value(map, &size) : NULL;
+	if (!p->config && !bpf_object__find_map_by_name(u->obj, ".rodata.upgrade_enabled"))
+		return refuse(u, -ENOENT, "the object does not include upgrade.bpf.h");
 	if (!p->config)
-		return u->opts.old_maps ?
-		       refuse(u, -ENOENT, "the object does not include upgrade.bpf.h as %s", p->name) :
-		       refuse(u, -ENOENT, "the object does not include upgrade.bpf.h");
+		return refuse(u, -ENOENT, "the object does not include upgrade.bpf.h as %s: set opts.old_maps to what it has",
+			      p->name);
 	if (bpf_map__fd(map) >= 0)	/* then it is read-only */
 		return refuse(u, -EBUSY, "the object is loaded already");
 	if (size != sizeof(*p->config) || p->config->version != UPGRADE_VERSION)

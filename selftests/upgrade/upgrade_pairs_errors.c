@@ -13,7 +13,15 @@ TEST_F(pairs, no_such_name)
 	self->opts.error_size = sizeof(error);
 	self->old_maps[1].name = "sums";
 	EXPECT_EQ(-ENOENT, open_new(self));
-	EXPECT_STREQ("the object does not include upgrade.bpf.h as sums", error);
+	EXPECT_STREQ("the object does not include upgrade.bpf.h as sums: set opts.old_maps to what it has",
+		     error);
+	upgrade_pairs__destroy(self->new);
+	self->opts.old_maps = NULL;
+	self->opts.nr_old_maps = 0;
+	self->opts.old_map_fd = self->old_maps[0].fd;
+	EXPECT_EQ(-ENOENT, open_new(self));
+	EXPECT_STREQ("the object does not include upgrade.bpf.h as upgrade: set opts.old_maps to what it has",
+		     error);
 }
 
 TEST_F(pairs, not_to_be_told_apart)

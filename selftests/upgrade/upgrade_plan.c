@@ -2,6 +2,9 @@
 /* bpf-upgrade plan, and what both it and run refuse. */
 #include "upgrade_tool.h"
 #include "upgrade_gen_old.skel.h"
+#include "upgrade_pairs.h"
+#include "upgrade_wide.h"
+#include "upgrade_pairs.skel.h"
 
 TEST_F(tool, plans)
 {
@@ -43,6 +46,9 @@ TEST_F(tool, refuses)
 	EXPECT_REFUSED("no such option: --decides", "--decides", "pins", "new.o");
 	EXPECT_REFUSED("cannot open the object no.o: No such file or directory", "pins", "no.o");
 	EXPECT_REFUSED("old.o does not include upgrade.bpf.h: see bpf-upgrade gen", "pins", "old.o");
+	PUT_OBJECT("two.o", upgrade_pairs);
+	EXPECT_REFUSED("two.o gives its maps names of their own (UPGRADE_NAME): use the library",
+		       "pins", "two.o");
 	ASSERT_EQ(0, unlink("pins/count_calls"));
 	EXPECT_REFUSED("there are no links in pins: pin those of the old version there",
 		       "pins", "new.o");

@@ -46,6 +46,9 @@ int task_open_object(struct task *task)
 		return 1;
 	map = bpf_object__find_map_by_name(task->obj, ".rodata.upgrade");
 	task->config = map ? bpf_map__initial_value(map, &size) : NULL;
+	if (!task->config && bpf_object__find_map_by_name(task->obj, ".rodata.upgrade_enabled"))
+		return fail("%s gives its maps names of their own (UPGRADE_NAME): use the library",
+			    task->file);
 	if (!task->config)
 		return fail("%s does not include upgrade.bpf.h: see bpf-upgrade gen", task->file);
 	if (size != sizeof(*task->config) || task->config->version != UPGRADE_VERSION)
