@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The library handles keys and values of the largest size, and as many CPUs as it
- * promises: with `--cpus 255`, and a kernel built for them, there are as many slots.
- * Otherwise, the verifier at least has to follow as many.
+ * promises: there are as many slots as the guest has CPUs (`--cpus`). The verifier has
+ * to follow the most that are allowed, at least.
  */
 #include <errno.h>
 #include <fcntl.h>
