@@ -28,19 +28,24 @@ int mover_open_ring(struct pair *p)
 	return p->marks ? 0 : report_error(p->u, -errno, "cannot read the ring of reports");
 }
 
-/* Take about as much as the rings hold now: they may be filled while they are read. */
+/* Take about as much as the ring holds now: it may be filled while it is read. */
+static int drain(struct pair *p)
+{
+	int n = ring_buffer__consume_n(p->marks, p->u->opts.marks_size / 16);
+
+	if (n < 0)
+		return report_error(p->u, n, "cannot read the ring of reports");
+	return p->out_of_memory ? report_error(p->u, -ENOMEM, "no memory for keys") : 0;
+}
+
 int mover_drain(struct upgrade *u)
 {
-	report_sample(u, false);
-	for_each_pair(p, u) {
-		int n = ring_buffer__consume_n(p->marks, u->opts.marks_size / 16);
+	int err = 0;
 
-		if (n < 0)
-			return report_error(u, n, "cannot read the ring of reports");
-		if (p->out_of_memory)
-			return report_error(u, -ENOMEM, "no memory for keys");
-	}
-	return 0;
+	for_each_pair(p, u)
+		err = err ?: drain(p);
+	report_sample(u, false);
+	return err;
 }
 
 /* Have the kernel compare the elements of these keys, of the new map or the old one. */
@@ -98,7 +103,7 @@ static __u32 room_for(size_t value)
  * elements even if they do not change. A batch cannot: each bucket is copied under
  * its lock. It has to have room for all elements of a bucket.
  */
-int mover_run_new(struct pair *p, enum upgrade_pass pass)
+static int list_new(struct pair *p, enum upgrade_pass pass)
 {
 	size_t key = bpf_map__key_size(p->new_map);
 	size_t value = (bpf_map__value_size(p->new_map) + 7) / 8 * 8 *
@@ -108,11 +113,6 @@ int mover_run_new(struct pair *p, enum upgrade_pass pass)
 	int err = keys && values ? 0 : -ENOMEM;
 	void *in = NULL;
 
-	if (p->no_delete) {
-		free(values);
-		free(keys);
-		return 0;
-	}
 	p->state->pass = pass;
 	while (!err) {
 		count = room;
@@ -134,6 +134,12 @@ int mover_run_new(struct pair *p, enum upgrade_pass pass)
 	free(values);
 	free(keys);
 	return err == -ENOENT ? 0 : report_error(p->u, err, "cannot list the new map");
+}
+
+/* An array has all of its keys, whatever was in the old map. */
+int mover_run_new(struct pair *p, enum upgrade_pass pass)
+{
+	return p->no_delete ? 0 : list_new(p, pass);
 }
 
 /*

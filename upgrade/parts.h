@@ -24,7 +24,7 @@ struct pair {
 	char name[UPGRADE_NAME_LEN];	/* the UPGRADE_NAME */
 	int old_fd;			/* the caller's, until upgrade_open() returns */
 	struct upgrade_pair_config *config;	/* until the object is loaded */
-	struct bpf_map *shared;
+	struct bpf_map *shared;		/* the map that has the next */
 	struct upgrade_pair_state *state;	/* in memory shared with the programs */
 	struct bpf_map *old_map, *new_map;
 	struct bpf_program *prog[PROGRAMS];
