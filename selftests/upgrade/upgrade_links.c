@@ -6,6 +6,7 @@
 #include <errno.h>
 #include "bpf_harness.h"
 #include "upgrade_links.h"
+#include "upgrade_progress.h"
 #include "upgrade_reason.h"
 #include "upgrade_traffic.h"
 #include "upgrade_wide.h"
@@ -25,14 +26,6 @@ FIXTURE(links)
 	struct bpf_link *link[LINKS];
 };
 
-static void wait_for(const __u64 *events)
-{
-	__u64 least = __atomic_load_n(events, __ATOMIC_SEQ_CST) + LEAST;
-
-	while (__atomic_load_n(events, __ATOMIC_SEQ_CST) < least)
-		usleep(1000);
-}
-
 static int attach(void *ctx)
 {
 	FIXTURE_DATA(links) *self = ctx;
@@ -45,7 +38,7 @@ static int attach(void *ctx)
 
 		err = bpf_map_update_elem(programs, &i, &fd, BPF_ANY) ?:
 		      bpf_link__update_program(self->link[i], new[i]);
-		wait_for(&self->old->bss->events);
+		wait_for(&self->old->bss->events, LEAST);
 	}
 	return err;
 }
@@ -101,10 +94,10 @@ static void stop(FIXTURE_DATA(links) *self)
 TEST_F_TIMEOUT(links, switch_at_once, 2 * SECONDS)
 {
 	start(self);
-	wait_for(&self->old->bss->events);
+	wait_for(&self->old->bss->events, LEAST);
 	EXPECT_EQ(0, upgrade_run(self->upgrade, &self->report))
 		TH_LOG("%s", self->report.error);
-	wait_for(&self->new->bss->events);
+	wait_for(&self->new->bss->events, LEAST);
 	stop(self);
 	EXPECT_EQ(0, self->new->bss->failed);
 	/* One key for both links: if they did not switch at once, one of them would lose. */

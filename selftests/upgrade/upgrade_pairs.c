@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <sys/syscall.h>
 #include "upgrade_pairs_fixture.h"
+#include "upgrade_progress.h"
 
 #define THREADS 2
 #define LEAST 200		/* events before the switch, and after it */
@@ -32,20 +33,12 @@ static void *call(void *arg)
 	return NULL;
 }
 
-static void wait_for(const __u64 *events)
-{
-	__u64 least = __atomic_load_n(events, __ATOMIC_SEQ_CST) + LEAST;
-
-	while (__atomic_load_n(events, __ATOMIC_SEQ_CST) < least)
-		usleep(1000);
-}
-
 static int attach(void *ctx)
 {
 	FIXTURE_DATA(pairs) *self = ctx;
 
 	self->new->links.new_event = bpf_program__attach(self->new->progs.new_event);
-	wait_for(&self->old->bss->events);
+	wait_for(&self->old->bss->events, LEAST);
 	return self->new->links.new_event ? 0 : -errno;
 }
 
@@ -53,7 +46,7 @@ static int detach(void *ctx)
 {
 	FIXTURE_DATA(pairs) *self = ctx;
 
-	wait_for(&self->new->bss->events);
+	wait_for(&self->new->bss->events, LEAST);
 	bpf_link__destroy(self->old->links.old_event);
 	self->old->links.old_event = NULL;
 	return 0;
@@ -73,10 +66,10 @@ TEST_F_TIMEOUT(pairs, switch_at_once, 2 * SECONDS)
 	ASSERT_EQ(0, upgrade_pairs_old__attach(self->old));
 	for (long i = 0; i < THREADS; i++)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, call, (void *)i));
-	wait_for(&self->old->bss->events);
+	wait_for(&self->old->bss->events, LEAST);
 	EXPECT_EQ(0, upgrade_run(self->upgrade, &self->report))
 		TH_LOG("%s", self->report.error);
-	wait_for(&self->new->bss->events);
+	wait_for(&self->new->bss->events, LEAST);
 	__atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
