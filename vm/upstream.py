@@ -88,9 +88,7 @@ def upstream(run: Run, chosen: Sequence[str]) -> int:
         )
     console = Console(emoji=False)
     with run.closing():
-        kernels, copy = _build(run, listed)
-        tree = kernels[-1].prepared.image.tree.path
-        files = {file: tests_in(tree, file) for file in listed.files}
+        kernels, copy, files = _build(run, listed)
         tests = [*listed.programs, *(test for file in files.values() for test in file)]
         run.logs.keep()
         verdicts = {k.name: _Tests(run, k, copy, listed).run(tests) for k in kernels}
@@ -130,8 +128,8 @@ def _select(listed: Listed, chosen: Sequence[str]) -> Listed:
     return Listed(programs, files, listed.left_out)
 
 
-def _build(run: Run, listed: Listed) -> tuple[list[Kernel], Copy]:
-    """Build the plain kernel, the patched one in its place, and the tests.
+def _build(run: Run, listed: Listed) -> tuple[list[Kernel], Copy, dict[str, list[str]]]:
+    """Build the plain kernel, the patched one in its place, and the tests of each file.
 
     So what boots the plain kernel is kept beside the copy. A default run needs the
     patched tree: it is what is left.
@@ -159,10 +157,11 @@ def _build(run: Run, listed: Listed) -> tuple[list[Kernel], Copy]:
         kernels.append(Kernel(name, prepared, modules))
     with timed(stage):
         run.terminal.say("building the kernel's tests of BPF")
-        files = [f for f in listed.files if tests_in(image.tree.path, f)]
-        programs = [*listed.programs, *["test_progs"] * bool(files)]
-        copy.build_programs(image, files, programs, options.jobs)
-    return kernels, copy
+        files = {file: tests_in(image.tree.path, file) for file in listed.files}
+        built = [file for file, tests in files.items() if tests]
+        programs = [*listed.programs, *["test_progs"] * bool(built)]
+        copy.build_programs(image, built, programs, options.jobs)
+    return kernels, copy, files
 
 
 class _Tests:
