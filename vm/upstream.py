@@ -157,8 +157,9 @@ def _build(run: Run, listed: Listed) -> tuple[list[Kernel], Copy, dict[str, list
         kernels.append(Kernel(name, prepared, modules))
     with timed(stage):
         run.terminal.say("building the kernel's tests of BPF")
-        files = {file: tests_in(image.tree.path, file) for file in listed.files}
-        built = [file for file, tests in files.items() if tests]
+        tests = {file: tests_in(image.tree.path, file) for file in listed.files}
+        files = {f: [t for t in tests[f] if t not in listed.left_out] for f in tests}
+        built = [file for file in files if files[file]]
         programs = [*listed.programs, *["test_progs"] * bool(built)]
         copy.build_programs(image, built, programs, options.jobs)
     return kernels, copy, files

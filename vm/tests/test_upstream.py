@@ -16,9 +16,15 @@ KERNELS = ("plain", "patched")
 LLVM = ("ld.lld", "llvm-ar", "llvm-nm", "llvm-objcopy", "llvm-readelf")
 
 
-def write_list(project: Project, *files: str, programs: str = "") -> None:
+def write_list(
+    project: Project, *files: str, programs: str = "", left_out: str = "other"
+) -> None:
     """The list, and a tree that has a test in each file: that of the same name."""
-    tables = {"programs": programs.split(), "test_progs": files, "left_out": ["other"]}
+    tables = {
+        "programs": programs.split(),
+        "test_progs": files,
+        "left_out": left_out.split(),
+    }
     text = ""
     for table, names in tables.items():
         text += "\n".join([f"[{table}]", *(f'{n} = "because"' for n in names), ""])
@@ -203,6 +209,13 @@ def test_chosen_tests(upstream: Project) -> None:
     ended = upstream.run("--upstream", "--command=two other")
     assert ended.status == 4
     assert "no test is named other\n    other: because\n" in ended.output
+
+
+def test_left_out_of_a_file(upstream: Project) -> None:
+    write_list(upstream, "two", left_out="also_passes")
+    ended = upstream.run("--upstream")
+    assert ended.status == 0, ended.output
+    assert run_in_guests(upstream) == ["passes"] * 2
 
 
 # Building
