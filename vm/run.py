@@ -47,7 +47,9 @@ class Run:
         self.prepared = share.prepared if share else None
         self.workers: Workers | None = None
         self.kernel = ""
+        # Of all kernels of the run; objects is None if none was built.
         self.stages: dict[str, Stage] = {}
+        self.objects: int | None = None
         self._accel = share.accel if share else None
         self.consoles = f"console-{share.worker}" if share else "console"
         self._sockets: list[Path] = []
@@ -75,7 +77,10 @@ class Run:
             ) from None
         finally:
             self.terminal.finish()
-        self.stages |= self.prepared.stages
+        for name, stage in self.prepared.stages.items():
+            self.stages.setdefault(name, Stage()).add(stage)
+        if self.prepared.image.built:
+            self.objects = (self.objects or 0) + self.prepared.image.objects
         return self.prepared
 
     def tests_of(self, source: Path) -> list[str]:
@@ -243,5 +248,6 @@ class Run:
         image = self.prepared.image if self.prepared else None
         guests = f"; {len(self.workers.told)} guests" if self.workers else ""
         kernel = f"{self.kernel}{guests}" if self.kernel else ""
-        lines = summary(image, kernel, self.stages, self.options, self.logs)
+        made = (self.stages, self.objects)
+        lines = summary(image, kernel, *made, self.options, self.logs)
         return [*skipped(self.results), *lines]

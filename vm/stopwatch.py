@@ -16,6 +16,11 @@ class Stage:
     wall: float = 0.0
     cpu: float = 0.0
 
+    def add(self, more: Stage) -> None:
+        """Add the times of the same stage for another kernel."""
+        self.wall += more.wall
+        self.cpu += more.cpu
+
 
 @contextmanager
 def timed(stage: Stage) -> Iterator[None]:

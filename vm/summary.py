@@ -28,10 +28,14 @@ def summary(
     image: Image | None,
     kernel: str,
     stages: Mapping[str, Stage],
+    objects: int | None,
     options: Options,
     logs: RunLogs,
 ) -> list[str]:
-    """Line by line; `kernel` is what describe() says, empty if nothing was booted."""
+    """Line by line; `kernel` is what describe() says, empty if nothing was booted.
+
+    `objects` is how many were compiled, None if nothing had to be.
+    """
     lines = []
     if image is not None:
         upto = options.upto
@@ -44,7 +48,7 @@ def summary(
         lines.append(f"tools:   {image.tools}")
         if kernel:
             lines.append(f"kernel:  {kernel}")
-        made = f"{image.objects} objects" if image.built else "nothing to build"
+        made = "nothing to build" if objects is None else f"{objects} objects"
         took = (
             f"{name} {stage.wall:.1f} s (CPU {stage.cpu:.1f})"
             for name, stage in stages.items()

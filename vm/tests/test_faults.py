@@ -79,6 +79,7 @@ def test_debug_kernel(project: Project) -> None:
     assert [row["fault"]["debug"] for row in rows] == [False, False, True, True]
     assert ["-debug" in line for line in project.vng] == [False, True, True]
     assert re.search(r"^lkdtm splats debug +BUG ", ended.output, re.MULTILINE)
+    assert re.search(r"^stages: .*; 2 objects$", ended.output, re.MULTILINE)
 
 
 def test_kernel_that_does_not_boot(project: Project) -> None:

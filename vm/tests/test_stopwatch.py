@@ -25,6 +25,9 @@ def test_times_add_up_even_of_a_stage_that_fails() -> None:
         raise KeyboardInterrupt
     assert stage.wall > first.wall
     assert stage.cpu == first.cpu
+    stage.add(first)
+    assert stage.wall > 2 * first.wall
+    assert stage.cpu == 2 * first.cpu
 
 
 def test_own_cpu_time_is_not_that_of_a_child() -> None:
