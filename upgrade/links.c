@@ -7,7 +7,15 @@
 
 static void *map_shared(const struct bpf_map *map, size_t size)
 {
-	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+	void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+
+	return data == MAP_FAILED ? NULL : data;
+}
+
+static void unmap_shared(void *data, size_t size)
+{
+	if (data)
+		munmap(data, size);
 }
 
 static int begin_pair(struct pair *p)
@@ -19,7 +27,7 @@ static int begin_pair(struct pair *p)
 
 	p->state = map_shared(p->shared, sizeof(*p->state));
 	p->batch = map_shared(pair_map(p, "keys"), UPGRADE_BATCH * p->stride);
-	if (p->state == MAP_FAILED || p->batch == MAP_FAILED)
+	if (!p->state || !p->batch)
 		return report_error(p->u, -errno, "cannot map the programs' data: is the object loaded?");
 	err = mover_open_ring(p);
 	if (err)
@@ -29,18 +37,43 @@ static int begin_pair(struct pair *p)
 						bpf_program__name(p->prog[COPY]));
 }
 
+static void end_pair(struct pair *p)
+{
+	ring_buffer__free(p->marks);
+	unmap_shared(p->state, sizeof(*p->state));
+	unmap_shared(p->batch, UPGRADE_BATCH * p->stride);
+	keyset_free(&p->dirty);
+	p->marks = NULL;
+	p->state = NULL;
+	p->batch = NULL;
+	p->out_of_memory = false;
+}
+
+/* Undo what upgrade_begin() did, as far as it got. */
+static void undo(struct upgrade *u)
+{
+	upgrade_detach(u, 0, PROGRAMS - 1);
+	for_each_pair(p, u)
+		end_pair(p);
+	unmap_shared(u->state, sizeof(*u->state));
+	u->state = NULL;
+	wait_close(u);
+}
+
 /* The part of the setup that needs the object to be loaded. */
 int upgrade_begin(struct upgrade *u)
 {
-	int err;
+	int err = 0;
 
 	u->state = map_shared(bpf_object__find_map_by_name(u->obj, ".data.upgrade"),
 			      sizeof(*u->state));
-	if (u->state == MAP_FAILED)
-		return report_error(u, -errno, "cannot map the programs' data: is the object loaded?");
-	err = wait_open(u);
+	if (!u->state)
+		err = report_error(u, -errno, "cannot map the programs' data: is the object loaded?");
+	err = err ?: wait_open(u);
 	for_each_pair(p, u)
 		err = err ?: begin_pair(p);
+	if (err)
+		undo(u);
 	return err;
 }
 
@@ -76,9 +109,9 @@ void upgrade_detach(struct upgrade *u, int first, int last)
 int upgrade_end(struct upgrade *u, int err)
 {
 	report_fill_in(u);
-	/* They make every change of every map a little slower. */
-	upgrade_detach(u, MARK_UPDATE, PASSED_DELETE);
-	return err ?: report_judge(u);
+	err = err ?: report_judge(u);
+	undo(u);
+	return err;
 }
 
 void release_writers(struct upgrade *u)

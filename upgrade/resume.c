@@ -27,9 +27,9 @@ static int resume(struct upgrade *u)
 		return upgrade_end(u, 0);
 	}
 	if (r->phase < UPGRADE_SWITCHED)
-		return report_error(u, -EINVAL, "not switched, so nothing to resume");
+		return upgrade_end(u, report_error(u, -EINVAL, "not switched, so nothing to resume"));
 	if (!is_complete(u))
-		return report_error(u, -EINVAL, "these are not all old maps of the upgrade, or others");
+		return upgrade_end(u, report_error(u, -EINVAL, "these are not all old maps of the upgrade, or others"));
 	report_phase(u, UPGRADE_SWITCHED);
 	u->state->gate = 0;
 	u->state->replacing = 0;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 /* Live upgrade, the user space side. See upgrade.h. */
+#include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+#include <unistd.h>
 #include <bpf/bpf.h>
 #include "parts.h"
 
@@ -14,6 +15,9 @@ static int run(struct upgrade *u)
 	err = upgrade_begin(u);
 	if (err)
 		return err;
+	r->phase = u->state->phase;
+	if (r->phase >= UPGRADE_SWITCHED)
+		return upgrade_end(u, report_error(u, -EALREADY, "it has switched already: upgrade_resume() finishes it"));
 	err = course_watch(u);
 	if (err)
 		return upgrade_end(u, err);
@@ -55,18 +59,8 @@ void upgrade_close(struct upgrade *u)
 {
 	if (!u)
 		return;
-	upgrade_detach(u, 0, PROGRAMS - 1);
-	for_each_pair(p, u) {
-		ring_buffer__free(p->marks);
-		if (p->state && p->state != MAP_FAILED)
-			munmap(p->state, sizeof(*p->state));
-		if (p->batch && p->batch != MAP_FAILED)
-			munmap(p->batch, UPGRADE_BATCH * p->stride);
-		keyset_free(&p->dirty);
-	}
-	if (u->state && u->state != MAP_FAILED)
-		munmap(u->state, sizeof(*u->state));
-	wait_close(u);
+	if (u->instance_fd >= 0)
+		close(u->instance_fd);
 	free(u->pairs);
 	free(u);
 }

@@ -222,13 +222,16 @@ UPGRADE_API int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *
  * DONE			the map is complete, but the new version was not served
  *			well on the way there (-EUCLEAN)
  *
+ * After a failure below SWITCHED, it can be called again; from SWITCHED on, it does
+ * nothing and returns -EALREADY.
  * If report->sz is too small, nothing is done and -EINVAL returned.
  */
 UPGRADE_API int upgrade_run(struct upgrade *upgrade, struct upgrade_report *report);
 
 /*
- * Finish an upgrade that failed or whose process died after the switch, while its
- * new version is still attached: open the same object, call upgrade_open() with the
+ * Finish an upgrade that failed after the switch, or whose process died then, while its
+ * new version is still attached. In the process that called upgrade_run(), call this
+ * with the same `upgrade`. In another: open the same object, call upgrade_open() with the
  * same old maps (all of them, or this returns -EINVAL), replace all maps by those of
  * the dead process with bpf_map__reuse_fd() (so for a process that may die, they must
  * have been pinned before the switch), load, and call this. The old version must be

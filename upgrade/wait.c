@@ -99,10 +99,10 @@ int wait_for_calls(struct upgrade *u)
 
 void wait_close(struct upgrade *u)
 {
-	if (u->instance_fd >= 0)
-		close(u->instance_fd);
 	if (u->outer_fd >= 0)
 		close(u->outer_fd);
 	if (u->inner_fd >= 0)
 		close(u->inner_fd);
+	u->outer_fd = -1;
+	u->inner_fd = -1;
 }

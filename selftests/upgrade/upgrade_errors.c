@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* When the library refuses to start, when it gives up, and when it must not. */
+#include <dirent.h>
 #include <sys/resource.h>
 #include "upgrade_small.h"
 #include "upgrade_old.skel.h"
@@ -12,6 +13,41 @@ TEST_F(small, writers_that_cannot_be_held)
 	EXPECT_EQ(UPGRADE_WATCHING, self->report.phase);
 	EXPECT_EQ(1, self->released);
 	EXPECT_EQ(UPGRADE_WATCHING, self->phase);
+}
+
+/* How many descriptors this process has, and how many maps are in its memory. */
+static int resources(void)
+{
+	struct dirent *entry;
+	char line[512];
+	DIR *fds = opendir("/proc/self/fd");
+	FILE *maps = fopen("/proc/self/maps", "r");
+	int count = 0;
+
+	while (fds && (entry = readdir(fds)))
+		count++;
+	while (maps && fgets(line, sizeof(line), maps))
+		count += !!strstr(line, "bpf-map");
+	closedir(fds);
+	fclose(maps);
+	return count;
+}
+
+/* After a failure before the switch, the same upgrade can be run again. */
+TEST_F_TIMEOUT(small, again_after_a_failure, SECONDS)
+{
+	int before = resources();
+
+	self->hold_result = -ETIMEDOUT;
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(-ETIMEDOUT, run(self));
+		EXPECT_EQ(before, resources());
+	}
+	self->hold_result = 0;
+	set_old(self, 1, 11);
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(before, resources());
+	EXPECT_EQ(11, get_new(self, 1, 0));
 }
 
 static void look_at_others(FIXTURE_DATA(small) *self)

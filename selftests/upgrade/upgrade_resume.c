@@ -44,6 +44,24 @@ TEST_F_TIMEOUT(small, error_after_the_switch, SECONDS)
 	EXPECT_EQ(40, get_new(self, 4, 0));
 }
 
+/* The old version is gone, so there must be no way back to the time before the switch. */
+TEST_F_TIMEOUT(small, not_run_again, SECONDS)
+{
+	self->on_detach = change_and_break;
+	EXPECT_EQ(-EMFILE, run(self));
+	setrlimit(RLIMIT_NOFILE, &files);
+	EXPECT_EQ(-EALREADY, run(self));
+	EXPECT_STREQ("it has switched already: upgrade_resume() finishes it", self->report.error);
+	EXPECT_EQ(UPGRADE_SWITCHED, self->report.phase);
+	EXPECT_EQ(11, read_new(self, 1));
+
+	EXPECT_EQ(0, upgrade_resume(self->upgrade, &self->report)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(-EALREADY, run(self));
+	EXPECT_EQ(UPGRADE_DONE, self->report.phase);
+	EXPECT_EQ(0, run_op(self, WIDE_UPDATE, 1, 0, 12));
+	EXPECT_EQ(12, get_new(self, 1, 0));
+}
+
 /* The process that was killed may not have got that far. */
 TEST_F_TIMEOUT(small, done_is_told_again, SECONDS)
 {
