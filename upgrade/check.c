@@ -19,6 +19,19 @@ refuse(const struct upgrade *u, int err, const char *format, ...)
 	return err;
 }
 
+int __attribute__((format(printf, 3, 4)))
+refuse_pair(const struct pair *p, int err, const char *format, ...)
+{
+	char reason[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(reason, sizeof(reason), format, args);
+	va_end(args);
+	return p->u->count > 1 ? refuse(p->u, err, "%s: %s", p->name, reason) :
+				 refuse(p->u, err, "%s", reason);
+}
+
 static bool supported_type(__u32 type)
 {
 	switch (type) {
@@ -79,15 +92,14 @@ static __u32 lru_room(const struct bpf_map *map)
 static int check_sizes(struct pair *p, int cpus)
 {
 	struct upgrade_pair_config *config = p->config;
-	struct upgrade *u = p->u;
 
 	if (config->old_key_size > UPGRADE_MAX_KEY || config->new_key_size > UPGRADE_MAX_KEY)
-		return refuse(u, -E2BIG, "keys of more than %u bytes", UPGRADE_MAX_KEY);
+		return refuse_pair(p, -E2BIG, "keys of more than %u bytes", UPGRADE_MAX_KEY);
 	if (config->old_value_size > UPGRADE_MAX_VALUE ||
 	    config->new_value_size > UPGRADE_MAX_VALUE)
-		return refuse(u, -E2BIG, "values of more than %u bytes", UPGRADE_MAX_VALUE);
+		return refuse_pair(p, -E2BIG, "values of more than %u bytes", UPGRADE_MAX_VALUE);
 	if (cpus > UPGRADE_MAX_CPUS)
-		return refuse(u, -E2BIG, "a per-CPU map, and %d CPUs: more than %u", cpus,
+		return refuse_pair(p, -E2BIG, "a per-CPU map, and %d CPUs: more than %u", cpus,
 			      UPGRADE_MAX_CPUS);
 	config->nr_cpus = cpus;
 	return 0;
@@ -105,10 +117,10 @@ static int check_special(struct pair *p)
 			       config->new_special, 0);
 
 	if (old < 0 || new < 0)
-		return refuse(u, -E2BIG, "more than %u locks, timers or the like in a value",
+		return refuse_pair(p, -E2BIG, "more than %u locks, timers or the like in a value",
 			      UPGRADE_MAX_SPECIAL);
 	if (p->percpu && new)
-		return refuse(u, -EINVAL, "locks, timers or the like in a per-CPU value");
+		return refuse_pair(p, -EINVAL, "locks, timers or the like in a per-CPU value");
 	return 0;
 }
 
@@ -123,29 +135,29 @@ int check_maps(struct pair *p)
 
 	err = bpf_map_get_info_by_fd(p->old_fd, &info, &len);
 	if (err)
-		return refuse(u, err, "cannot use the old map: %s", strerror(-err));
+		return refuse_pair(p, err, "cannot use the old map: %s", strerror(-err));
 	p->old_map = bpf_object__find_map_by_name(u->obj, config->old_map);
 	p->new_map = bpf_object__find_map_by_name(u->obj, config->new_map);
 	if (!p->old_map || !p->new_map)
-		return refuse(u, -ENOENT, "no map %s", p->old_map ? config->new_map :
+		return refuse_pair(p, -ENOENT, "no map %s", p->old_map ? config->new_map :
 								 config->old_map);
 	type = bpf_map__type(p->new_map);
 	if (!supported_type(info.type) || !supported_type(type))
-		return refuse(u, -EINVAL, "maps of type %u are not supported",
+		return refuse_pair(p, -EINVAL, "maps of type %u are not supported",
 			      supported_type(info.type) ? type : info.type);
 	if (is_percpu(info.type) != is_percpu(type) ||
 	    (is_array(type) && !is_array(info.type)))
-		return refuse(u, -EINVAL, "map type %u cannot become %u", info.type, type);
+		return refuse_pair(p, -EINVAL, "map type %u cannot become %u", info.type, type);
 	if (info.key_size != config->old_key_size ||
 	    info.value_size != config->old_value_size)
-		return refuse(u, -EINVAL, "the old map has keys of %u and values of %u bytes",
+		return refuse_pair(p, -EINVAL, "the old map has keys of %u and values of %u bytes",
 			      info.key_size, info.value_size);
 	if (bpf_map__key_size(p->new_map) != config->new_key_size ||
 	    bpf_map__value_size(p->new_map) != config->new_value_size)
-		return refuse(u, -EINVAL, "%s has other sizes than its types", config->new_map);
+		return refuse_pair(p, -EINVAL, "%s has other sizes than its types", config->new_map);
 	/* Otherwise what counts is what the old map holds. */
 	if (is_array(info.type) && bpf_map__max_entries(p->new_map) < info.max_entries)
-		return refuse(u, -E2BIG, "%s is smaller than the old array of %u", config->new_map,
+		return refuse_pair(p, -E2BIG, "%s is smaller than the old array of %u", config->new_map,
 			      info.max_entries);
 	err = check_sizes(p, is_percpu(type) ? libbpf_num_possible_cpus() : 1);
 	if (err)

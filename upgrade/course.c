@@ -26,13 +26,28 @@ static __u64 dirty(const struct upgrade *u)
 	return sum;
 }
 
-static __u64 write_errors(const struct upgrade *u)
+/* What the new maps have refused so far does not matter any more. */
+static void forget_refusals(struct upgrade *u)
 {
-	__u64 sum = 0;
-
 	for_each_pair(p, u)
-		sum += p->state->write_errors;
-	return sum;
+		p->refused = p->state->write_errors;
+}
+
+/* One whose new map has refused elements since then, or NULL. */
+static const struct pair *refusing(const struct upgrade *u)
+{
+	for_each_pair(p, u)
+		if (p->state->write_errors != p->refused)
+			return p;
+	return NULL;
+}
+
+static int check_room(const struct upgrade *u)
+{
+	const struct pair *p = refusing(u);
+
+	return p ? report_pair_error(p, -E2BIG, "the new map refused %llu elements",
+				     p->state->write_errors - p->refused) : 0;
 }
 
 static int reconcile_until_quiet(struct upgrade *u)
@@ -54,7 +69,7 @@ static int reconcile_until_quiet(struct upgrade *u)
 			shrinking--;
 		before = dirty(u);
 		r->dirty += before;
-		err = each(u, mover_reconcile, UPGRADE_RECONCILE);
+		err = mover_reconcile(u, UPGRADE_RECONCILE);
 		if (err)
 			return err;
 	}
@@ -78,6 +93,7 @@ int course_watch(struct upgrade *u)
 	report_phase(u, UPGRADE_WATCHING);
 	u->state->replacing = 0;
 	u->state->pairs = u->count;
+	forget_refusals(u);
 	for_each_pair(p, u) {
 		p->state->takes_part = 1;
 		err = err ?: own_begin(p);
@@ -93,15 +109,12 @@ int course_watch(struct upgrade *u)
 	err = u->opts.replace_old ? 0 : attach_new(u);
 	err = err ?: reconcile_until_quiet(u);
 	/* A full map refuses a key until the key that it replaced is gone. */
-	for (int i = 0; !err && write_errors(u) && i < COPY_TRIES; i++) {
-		for_each_pair(p, u)
-			p->state->write_errors = 0;
-		err = mover_drain(u) ?: each(u, mover_reconcile, UPGRADE_RECONCILE) ?:
+	for (int i = 0; !err && refusing(u) && i < COPY_TRIES; i++) {
+		forget_refusals(u);
+		err = mover_drain(u) ?: mover_reconcile(u, UPGRADE_RECONCILE) ?:
 		      each(u, mover_run_old, UPGRADE_COPY) ?: reconcile_until_quiet(u);
 	}
-	if (!err && write_errors(u))
-		err = report_error(u, -E2BIG, "the new map refused %llu elements",
-				   write_errors(u));
+	err = err ?: check_room(u);
 	/* From the switch on, they see to it that an event is handled once. */
 	if (!err && u->gate)
 		err = upgrade_attach(u, GATE_UPDATE, PASSED_DELETE);
@@ -114,16 +127,11 @@ int course_watch(struct upgrade *u)
  */
 static int complete(struct upgrade *u)
 {
-	int err = mover_drain(u) ?: each(u, mover_reconcile, UPGRADE_MARKED);
-	__u64 refused;
+	int err = mover_drain(u) ?: mover_reconcile(u, UPGRADE_MARKED);
 
 	err = err ?: each(u, mover_run_new, UPGRADE_GONE);
-	refused = write_errors(u);
-	err = err ?: each(u, mover_run_old, UPGRADE_FULL);
-	refused = write_errors(u) - refused;
-	if (!err && refused)
-		err = report_error(u, -E2BIG, "the new map refused %llu elements", refused);
-	return err;
+	forget_refusals(u);
+	return err ?: each(u, mover_run_old, UPGRADE_FULL) ?: check_room(u);
 }
 
 /* Compare the maps: neither changes, except for what the new version owns. */
@@ -230,7 +238,7 @@ static int detach_old(struct upgrade *u)
 	 * in flight, so let these end first. Between the two programs, a task is
 	 * not an RCU reader and can be preempted, but RCU Tasks waits for it.
 	 */
-	err = wait_for_calls(u) ?: mover_drain(u) ?: each(u, mover_reconcile, UPGRADE_MARKED);
+	err = wait_for_calls(u) ?: mover_drain(u) ?: mover_reconcile(u, UPGRADE_MARKED);
 	if (err)
 		return err;
 	err = u->opts.detach_old(u->opts.ctx);

@@ -36,10 +36,9 @@ static bool is_frozen(int map)
  */
 int freeze_old(struct pair *p)
 {
-	struct upgrade *u = p->u;
 	int map = bpf_map__fd(p->old_map), err = -EBUSY;
 
-	if (u->opts.no_freeze || is_frozen(map))
+	if (p->u->opts.no_freeze || is_frozen(map))
 		return 0;
 	for (int i = 0; err == -EBUSY && i < TRIES; i++) {
 		if (i)
@@ -47,8 +46,8 @@ int freeze_old(struct pair *p)
 		err = bpf_map_freeze(map);
 	}
 	if (err == -EBUSY)
-		return report_error(u, err, "the old map is mapped, or written all the time");
+		return report_pair_error(p, err, "the old map is mapped, or written all the time");
 	if (err == -ENOTSUPP)
-		return report_error(u, err, "the old map has locks or the like: set opts.no_freeze");
-	return err ? report_error(u, err, "cannot freeze the old map: %s", strerror(-err)) : 0;
+		return report_pair_error(p, err, "the old map has locks or the like: set opts.no_freeze");
+	return err ? report_pair_error(p, err, "cannot freeze the old map: %s", strerror(-err)) : 0;
 }

@@ -25,7 +25,7 @@ int mover_open_ring(struct pair *p)
 	struct bpf_map *map = pair_map(p, "marks");
 
 	p->marks = ring_buffer__new(bpf_map__fd(map), on_mark, p, NULL);
-	return p->marks ? 0 : report_error(p->u, -errno, "cannot read the ring of reports");
+	return p->marks ? 0 : report_pair_error(p, -errno, "cannot read the ring of reports");
 }
 
 /* Take about as much as the ring holds now: it may be filled while it is read. */
@@ -34,8 +34,8 @@ static int drain(struct pair *p)
 	int n = ring_buffer__consume_n(p->marks, p->u->opts.marks_size / 16);
 
 	if (n < 0)
-		return report_error(p->u, n, "cannot read the ring of reports");
-	return p->out_of_memory ? report_error(p->u, -ENOMEM, "no memory for keys") : 0;
+		return report_pair_error(p, n, "cannot read the ring of reports");
+	return p->out_of_memory ? report_pair_error(p, -ENOMEM, "no memory for keys") : 0;
 }
 
 int mover_drain(struct upgrade *u)
@@ -64,7 +64,7 @@ static int run_keys(struct pair *p, const char *keys, __u32 count, bool of_new)
 		err = bpf_prog_test_run_opts(bpf_program__fd(p->prog[BATCH]), &opts);
 		report_sample(p->u, false);
 	}
-	return err ? report_error(p->u, err, "cannot run upgrade_batch") : 0;
+	return err ? report_pair_error(p, err, "cannot run upgrade_batch") : 0;
 }
 
 /* All keys of the old map: an iterator that writes a byte for each. */
@@ -75,7 +75,7 @@ int mover_run_old(struct pair *p, enum upgrade_pass pass)
 	ssize_t n = 1;
 
 	if (fd < 0)
-		return report_error(p->u, fd, "cannot make an iterator");
+		return report_pair_error(p, fd, "cannot make an iterator");
 	p->state->pass = pass;
 	p->state->keys = 0;
 	p->state->kept = 0;
@@ -84,7 +84,7 @@ int mover_run_old(struct pair *p, enum upgrade_pass pass)
 		if (n >= 0)
 			err = mover_drain(p->u);
 		else if (errno != EAGAIN && errno != EINTR)
-			err = report_error(p->u, -errno, "cannot read an iterator");
+			err = report_pair_error(p, -errno, "cannot read an iterator");
 	}
 	close(fd);
 	return err;
@@ -133,7 +133,7 @@ static int list_new(struct pair *p, enum upgrade_pass pass)
 	}
 	free(values);
 	free(keys);
-	return err == -ENOENT ? 0 : report_error(p->u, err, "cannot list the new map");
+	return err == -ENOENT ? 0 : report_pair_error(p, err, "cannot list the new map");
 }
 
 /* An array has all of its keys, whatever was in the old map. */
@@ -142,18 +142,27 @@ int mover_run_new(struct pair *p, enum upgrade_pass pass)
 	return p->no_delete ? 0 : list_new(p, pass);
 }
 
-/*
- * A report precedes its change. So take the key first, then wait for the change to
- * happen or fail, then read the old map.
- */
-int mover_reconcile(struct pair *p, enum upgrade_pass pass)
+static int reconcile(struct pair *p, enum upgrade_pass pass)
 {
-	int err = wait_for_programs(p->u);
+	int err;
 
-	report_sample(p->u, true);
 	p->state->pass = pass;
-	err = err ?: run_keys(p, p->dirty.keys, p->dirty.count, false);
+	err = run_keys(p, p->dirty.keys, p->dirty.count, false);
 	if (!err)
 		keyset_clear(&p->dirty);
+	return err;
+}
+
+/*
+ * A report precedes its change. So take the keys first, then wait for their changes to
+ * happen or fail, then read the old maps.
+ */
+int mover_reconcile(struct upgrade *u, enum upgrade_pass pass)
+{
+	int err = wait_for_programs(u);
+
+	report_sample(u, true);
+	for_each_pair(p, u)
+		err = err ?: reconcile(p, pass);
 	return err;
 }

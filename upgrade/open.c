@@ -33,7 +33,7 @@ static int prepare_pair(struct pair *p)
 		return err;
 	err = bpf_map__reuse_fd(p->old_map, p->old_fd);
 	if (err)
-		return refuse(u, err, "cannot use the old map as %s: %s",
+		return refuse_pair(p, err, "cannot use the old map as %s: %s",
 			      bpf_map__name(p->old_map), strerror(-err));
 	p->config->percpu = p->percpu;
 	p->dirty.key_size = p->config->old_key_size;

@@ -20,10 +20,10 @@ int own_begin(struct pair *p)
 	fd = bpf_map_create(BPF_MAP_TYPE_HASH, "upgrade_owners", bpf_map__key_size(p->new_map),
 			    UPGRADE_MAX_CPUS / 8, size, &create);
 	if (fd < 0)
-		return report_error(p->u, fd, "cannot create a map of %u owners", size);
+		return report_pair_error(p, fd, "cannot create a map of %u owners", size);
 	err = bpf_map_update_elem(outer(p), &zero, &fd, BPF_ANY);
 	close(fd);
-	return err ? report_error(p->u, err, "cannot store the map of owners") : 0;
+	return err ? report_pair_error(p, err, "cannot store the map of owners") : 0;
 }
 
 /* An event that found an earlier phase may still use it. */

@@ -37,6 +37,7 @@ struct pair {
 	bool no_delete;			/* the new map is an array */
 	bool percpu;			/* both maps are per-CPU */
 	bool out_of_memory;
+	__u64 refused;			/* write_errors that do not matter any more */
 };
 
 struct upgrade {
@@ -87,8 +88,8 @@ int pairs_find(struct upgrade *u);
 struct bpf_map *pair_map(const struct pair *p, const char *what);
 struct bpf_program *pair_program(const struct pair *p, const char *what);
 
-/* links.c: */
-int upgrade_begin(struct upgrade *u);
+/* links.c: the parts of a run that need the object to be loaded; end it in any case. */
+int upgrade_begin(struct upgrade *u);	/* undoes what it did, if it fails */
 int upgrade_end(struct upgrade *u, int err);
 /* Tell the writers the phase. */
 void release_writers(struct upgrade *u);
@@ -96,9 +97,11 @@ void release_writers(struct upgrade *u);
 int upgrade_attach(struct upgrade *u, int first, int last);
 void upgrade_detach(struct upgrade *u, int first, int last);
 
-/* check.c: */
+/* check.c: give the caller a reason, which names the pair if there are several. */
 int __attribute__((format(printf, 3, 4)))
 refuse(const struct upgrade *u, int err, const char *format, ...);
+int __attribute__((format(printf, 3, 4)))
+refuse_pair(const struct pair *p, int err, const char *format, ...);
 
 /* Can the library and the object handle these two maps? */
 int check_maps(struct pair *p);
@@ -117,6 +120,8 @@ int report_to(struct upgrade *u, struct upgrade_report *report, int (*what)(stru
 /* Record an error, unless there is an earlier one; returns `err`. */
 int __attribute__((format(printf, 3, 4)))
 report_error(struct upgrade *u, int err, const char *format, ...);
+int __attribute__((format(printf, 3, 4)))
+report_pair_error(const struct pair *p, int err, const char *format, ...);
 
 void report_sample(struct upgrade *u, bool always);
 void report_phase(struct upgrade *u, enum upgrade_phase phase);
@@ -177,7 +182,7 @@ int mover_run_old(struct pair *p, enum upgrade_pass pass);
 int mover_run_new(struct pair *p, enum upgrade_pass pass);
 
 /* Compare those of the keys that were reported so far, after a grace period. */
-int mover_reconcile(struct pair *p, enum upgrade_pass pass);
+int mover_reconcile(struct upgrade *u, enum upgrade_pass pass);
 
 /* own.c: make a map of owners; free all of them once the phase is DONE. */
 int own_begin(struct pair *p);

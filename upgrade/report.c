@@ -42,6 +42,19 @@ report_error(struct upgrade *u, int err, const char *format, ...)
 	return err;
 }
 
+int __attribute__((format(printf, 3, 4)))
+report_pair_error(const struct pair *p, int err, const char *format, ...)
+{
+	char error[sizeof(p->u->report->error)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error, sizeof(error), format, args);
+	va_end(args);
+	return p->u->count > 1 ? report_error(p->u, err, "%s: %s", p->name, error) :
+				 report_error(p->u, err, "%s", error);
+}
+
 void report_sample(struct upgrade *u, bool always)
 {
 	struct upgrade_sample s = { .phase = u->state->phase };

@@ -67,7 +67,7 @@ static int watch_functions(struct pair *p)
 			continue;
 		err = bpf_program__set_attach_target(p->prog[i], 0, w->function[i]);
 		if (err)
-			return refuse(p->u, err == -ESRCH ? -EOPNOTSUPP : err,
+			return refuse_pair(p, err == -ESRCH ? -EOPNOTSUPP : err,
 				      "cannot watch %s instead of the hooks: %s",
 				      w->function[i],
 				      err == -ESRCH ? "it is not in the kernel's BTF" : strerror(-err));

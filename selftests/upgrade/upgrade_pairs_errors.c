@@ -60,6 +60,30 @@ TEST_F(pairs, no_new_map_for_both)
 	EXPECT_STREQ("flows and totals have a map in common", error);
 }
 
+/* A reason says which of the maps it is about. */
+TEST_F_TIMEOUT(pairs, one_is_too_small, SECONDS)
+{
+	char error[128] = "";
+	__u64 value = 5;
+
+	for (__u32 key = 0; key < 2; key++)
+		ASSERT_EQ(0, bpf_map_update_elem(self->old_maps[0].fd, &key, &value, BPF_ANY));
+	self->opts.error = error;
+	self->opts.error_size = sizeof(error);
+	self->new = upgrade_pairs__open();
+	bpf_map__set_max_entries(self->new->maps.totals_map, 1);
+	EXPECT_EQ(-E2BIG, open_upgrade(self->new->obj, &self->opts, &self->upgrade));
+	EXPECT_STREQ("totals: totals_map is smaller than the old array of 64", error);
+	upgrade_pairs__destroy(self->new);
+
+	self->new = upgrade_pairs__open();
+	bpf_map__set_max_entries(self->new->maps.flows_map, 1);
+	ASSERT_EQ(0, open_upgrade(self->new->obj, &self->opts, &self->upgrade));
+	ASSERT_EQ(0, upgrade_pairs__load(self->new));
+	EXPECT_EQ(-E2BIG, upgrade_run(self->upgrade, &self->report));
+	EXPECT_STREQ("flows: the new map refused 1 elements", self->report.error);
+}
+
 /* The library does not use the descriptors of its caller, who may close them. */
 TEST_F_TIMEOUT(pairs, old_descriptors_are_closed, SECONDS)
 {
