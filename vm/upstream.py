@@ -207,7 +207,7 @@ class _Tests:
             done = guest.run(command, timeout=TEST_TIMEOUT)
         except GuestError as error:
             self._run.drop_guest()
-            return {test: Verdict("failed", error.what)}
+            return {test: Verdict("lost", error.what)}
         self._run.stages["tests"].wall += done.seconds
         with self._output.open("a", encoding="utf-8", errors="replace") as output:
             output.write(f"== {test}: exit status {done.status}\n{done.output}\n")

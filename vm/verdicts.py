@@ -17,7 +17,9 @@ from rich.text import Text
 from vm.channel import Result
 from vm.splats import Splat
 
-WORST_FIRST = ("failed", "skipped", "passed")
+# The guest was lost, or the kernel complained; what only failed may have before.
+WORST_FIRST = ("lost", "complained", "failed", "skipped", "passed")
+_BAD = WORST_FIRST[:3]
 NOT_RUN = "not run"
 ERRORS = ("worse", NOT_RUN)  # what fails the run
 
@@ -59,7 +61,7 @@ def verdicts_of(
     last = failed or (lines[-1] if lines else "no output")
     if splats:
         worst = min(splats, key=lambda splat: splat.kind.rank)
-        found[name] = Verdict("failed", str(worst))
+        found[name] = Verdict("complained", str(worst))
     elif done.timed_out:
         found[name] = Verdict("failed", f"timed out after {done.seconds:.0f} s")
     elif name not in found and not alone and done.status in _NO_TEST:
@@ -188,7 +190,7 @@ def rows_table(rows: Sequence[Row]) -> Table:
 
 def notes_of(rows: Sequence[Row]) -> list[str]:
     """What differs between the kernels or fails on both, and why, line by line."""
-    kinds = {"failed": "on both"}
+    kinds = dict.fromkeys(_BAD, "on both")
     return [
         f"{kinds.get(row.change, row.change) + ':':8} {row.name}{': ' * bool(row.why)}"
         f"{row.why}"
@@ -208,5 +210,6 @@ def summary_of(rows: Sequence[Row]) -> str:
     counts = Counter(row.change for row in rows)
     tests = len({row.test for row in rows})
     words = [f"{counts[word]} {word}" for word in (*ERRORS, "better")]
-    words += [f"{counts['failed']} failed on both", f"{counts['skipped']} skipped"]
+    both = sum(counts[word] for word in _BAD)
+    words += [f"{both} failed on both", f"{counts['skipped']} skipped"]
     return f"{tests} tests, {len(rows) - tests} subtests: {', '.join(words)}"

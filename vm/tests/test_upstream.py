@@ -132,7 +132,7 @@ def test_no_test_gets_worse(upstream: Project) -> None:
     [
         ("worse", "failed", "worse: no output"),
         ("gone", "not run", "not run: open: no"),
-        ("panics", "failed", r"worse: panic during `.*`: Kernel panic - not .*"),
+        ("panics", "lost", r"worse: panic during `.*`: Kernel panic - not .*"),
     ],
 )
 def test_worse(upstream: Project, test: str, word: str, note: str) -> None:
@@ -168,18 +168,18 @@ def test_program_that_gets_worse(upstream: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("test", "why"),
+    ("test", "word", "why"),
     [
-        ("crashes", "on both: exit status 139: Caught signal #11!"),
-        ("lies", "on both: said passed, then exit status 1"),
-        ("splats", "on both: WARNING: WARNING: at map.c"),
+        ("crashes", "failed", "on both: exit status 139: Caught signal #11!"),
+        ("lies", "failed", "on both: said passed, then exit status 1"),
+        ("splats", "complained", "on both: WARNING: WARNING: at map.c"),
     ],
 )
-def test_bad_on_both(upstream: Project, test: str, why: str) -> None:
+def test_bad_on_both(upstream: Project, test: str, word: str, why: str) -> None:
     write_list(upstream, test, "passes")
     ended = upstream.run("--upstream")
     assert ended.status == 0, ended.output
-    assert rows(ended)[test] == ["failed", "failed"]
+    assert rows(ended)[test] == [word, word]
     assert notes(ended)[test] == why
     assert len(upstream.vng) == (4 if test == "splats" else 2)
 

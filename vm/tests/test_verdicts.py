@@ -5,10 +5,20 @@ from __future__ import annotations
 import pytest
 
 from vm.channel import Result
-from vm.verdicts import NOT_RUN, Row, Verdict, compare, notes_of, verdicts_of
+from vm.splats import scan
+from vm.verdicts import (
+    NOT_RUN,
+    Row,
+    Verdict,
+    compare,
+    notes_of,
+    summary_of,
+    verdicts_of,
+)
 
 PASSED, SKIPPED = Verdict("passed"), Verdict("skipped")
 FAILED, ABSENT = Verdict("failed", "no"), Verdict(NOT_RUN)
+COMPLAINED, LOST = Verdict("complained", "KASAN"), Verdict("lost", "panic")
 
 OUTPUT = """\
 WARNING! Selftests relying on bpf_testmod.ko will be skipped.
@@ -103,6 +113,11 @@ def test_timeout() -> None:
         (SKIPPED, PASSED, "better"),
         (FAILED, FAILED, "failed"),
         (FAILED, PASSED, "better"),
+        (FAILED, COMPLAINED, "worse"),
+        (FAILED, LOST, "worse"),
+        (COMPLAINED, LOST, "worse"),
+        (COMPLAINED, COMPLAINED, "complained"),
+        (LOST, FAILED, "better"),
         (PASSED, None, NOT_RUN),
         (None, PASSED, NOT_RUN),
         (ABSENT, ABSENT, NOT_RUN),
@@ -128,6 +143,21 @@ def test_subtests_that_one_kernel_did_not_get_to() -> None:
     rows = compare({"a": FAILED, **parts}, {"a": FAILED, "a/x": PASSED})
     assert [row.change for row in rows] == ["failed", "passed", "worse"]
     assert notes_of(rows) == ["on both: a: no", "worse:   a/y: no"]
+
+
+def test_complaint_of_the_kernel() -> None:
+    """It is worse than a failure of the test alone, which may be there already."""
+    result = Result(1, "#3       timer:FAIL\n", 3.0, False)
+    splats = scan("Linux version 7.3.4\nBUG: KASAN: use-after-free in f+0x1\n").splats
+    plain, patched = (
+        verdicts_of("timer", result, s, alone=False) for s in ([], splats)
+    )
+    rows = compare(plain, patched)
+    why = "KASAN: BUG: KASAN: use-after-free in f+0x1"
+    assert notes_of(rows) == [f"worse:   timer: {why}"]
+    rows = compare(patched, patched)
+    assert notes_of(rows) == [f"on both: timer: {why}"]
+    assert "0 worse, 0 not run, 0 better, 1 failed on both" in summary_of(rows)
 
 
 def test_order() -> None:
