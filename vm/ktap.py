@@ -39,8 +39,10 @@ class KtapResult:
     checked: bool = False
 
 
-def parse(output: str, status: int = 0) -> KtapResult:
+def parse(output: str, status: int = 0, asked: str = "") -> KtapResult:
     """Read the output of one test run; `status` is the program's exit status.
+
+    `asked` is the test that was to run; any may be if it is empty.
 
     A test may print what looks like a result, so only the last result line
     that has the name of the test that ran counts. "crashed" is a program that
@@ -53,6 +55,8 @@ def parse(output: str, status: int = 0) -> KtapResult:
             return KtapResult("crashed", "the program has no such test", ())
         return KtapResult("crashed", f"no test started: {_ended(status)}", ())
     name = run[1]
+    if asked not in ("", name):
+        return KtapResult("crashed", f"another test started: {name}", ())
     test = re.escape(name.rpartition(".")[2])
     check = re.compile(_CHECK.format(test=test))
     ended = re.compile(_ENDED.format(test=test))

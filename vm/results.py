@@ -57,7 +57,7 @@ def judge(
     program: str, name: str, result: Result, splats: Sequence[Splat]
 ) -> TestResult:
     """How a test went, from its output, its end, and what the kernel reported."""
-    ktap = parse(result.output, result.status)
+    ktap = parse(result.output, result.status, name)
     outcome = {"ok": "passed", "skip": "skipped"}.get(ktap.outcome, "failed")
     checked = ktap.checked and not result.timed_out and not splats
     reason, notes = ktap.reason, ktap.diagnostics

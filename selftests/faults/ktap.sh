@@ -15,6 +15,7 @@ no_plan) plan= ;;
 plan_of_two) plan=1..2 ;;
 no_result) result= ;;
 another_test) result="ok 1 another" ;;
+runs_another) name=another result="ok 1 another" ;;
 nul) result='ok 1 n\0ul' ;;
 nul_elsewhere) result="\0\0\n\0\nok 1 $name" ;;
 invalid_bytes) result='ok 1 invalid\377bytes' ;;

@@ -85,18 +85,30 @@ def test_table() -> None:
     ],
 )
 def test_judge(ended: Result, splats: list[str], outcome: str, reason: str) -> None:
-    judged = judge("one", "map.hash.a", ended, reports(*splats))
+    name = ended.output.partition(" RUN ")[2].split()[0]
+    judged = judge("one", name, ended, reports(*splats))
     assert (judged.outcome, judged.reason) == (outcome, reason)
-    assert (judged.program, judged.name) == ("one", "map.hash.a")
+    assert (judged.program, judged.name) == ("one", name)
     assert judged.seconds == 60.25
     assert set(splats) <= set(judged.diagnostics)
 
 
+def test_result_of_another_test() -> None:
+    """Nor of one whose name only begins or ends alike."""
+    for name in ("map.hash.skips", "map.hash.passes_too", "hash.passes"):
+        judged = judge("one", name, result("passes"), [])
+        what = "another test started: map.hash.passes"
+        assert (judged.name, judged.outcome, judged.reason) == (name, "failed", what)
+
+
 def test_diagnostics_and_splats() -> None:
-    notes = judge("one", "x", result("fails", 1), reports("BUG: x")).diagnostics
+    notes = judge(
+        "one", "map.hash.fails", result("fails", 1), reports("BUG: x")
+    ).diagnostics
     assert notes[0] == "s.c:12:fails:Expected 0 (0) == self->fd (3)"
     assert (len(notes), notes[-1]) == (5, "BUG: x")
-    twice = judge("one", "x", result("passes"), reports("WARNING: y", "BUG: x"))
+    splats = reports("WARNING: y", "BUG: x")
+    twice = judge("one", "map.hash.passes", result("passes"), splats)
     assert twice.diagnostics == ("", "WARNING: y", "BUG: x")
 
 
