@@ -171,6 +171,8 @@ class Run:
                 raise
             self.terminal.say(f"{error.what}: {error.detail.strip()}; a fresh guest")
             self.drop_guest()
+            if guest.splats:
+                self.error = self.error or self._complained(guest)
             guest = self.guest()
             guest.copy([file])
         self._copied.add(program)

@@ -198,6 +198,15 @@ def test_guest_without_room(project: Project) -> None:
     assert len(project.vng) == 2 and project.ran[-1] == "power off"
 
 
+def test_splat_in_a_guest_without_room(project: Project) -> None:
+    """It goes with the guest, but is not forgotten."""
+    project.tests("f.hash.fills", "f.array.passes")
+    ended = project.run(how="warns of a full disk")
+    assert (ended.status, "2 passed" in ended.output) == (7, True), ended.output
+    assert ended.output.count("complained outside a test\n    lockdep: WARNING: ") == 1
+    assert len(project.vng) == 2 and project.ran[-1] == "power off"
+
+
 def test_late_splat_fails_a_shell(project: Project) -> None:
     ended = project.run("--shell", "--command=true", how="warns at power-off")
     assert ended.status == 7

@@ -233,6 +233,8 @@ def main() -> None:
             channel.sendall(b"all" * 1000)
         while HOW == "always alive":
             channel.sendall(b"alive\n" * 1000)
+        if (HOW, boots) == ("warns of a full disk", 1) and argv[-1].endswith("/two"):
+            say("WARNING: suspicious RCU usage")
         if HOW == "no copy" and argv[0] == agent.COPY:
             argv = [agent.COPY, "/no/such/file"]
         return really_run(argv, seconds, output)
