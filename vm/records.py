@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,20 @@ class Results:
         self.config = config
         self.run = run
         self.others = 0  # failed tests that are not C tests
+        self._planned: Counter[str] = Counter()  # C tests, by program
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """The tests are known."""
+        self._plan(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """A worker knows the tests, which are the same for all."""
+        self._plan(ids)
+
+    def _plan(self, ids: Iterable[str]) -> None:
+        files = (Path(name.partition("::")[0]) for name in ids)
+        self._planned = Counter(file.stem for file in files if file.suffix == ".c")
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -49,7 +65,7 @@ class Results:
         self.run.results.append(result)
         ktap = self.run.logs.folder() / "results.ktap"
         with self.run.saving(ktap):
-            write_ktap(ktap, self.run.results)
+            write_ktap(ktap, self.run.results, self._planned)
 
     def finish(self, ended: str) -> None:
         """The run is closed: write the last of its files; see Outcome for `ended`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,14 +98,21 @@ def variants_table(results: Sequence[TestResult]) -> Table:
     return table
 
 
-def write_ktap(path: Path, results: Sequence[TestResult]) -> None:
-    """All results as KTAP: a subtest for each program."""
+def write_ktap(
+    path: Path, results: Sequence[TestResult], planned: Mapping[str, int]
+) -> None:
+    """All results as KTAP: a subtest for each program.
+
+    `planned` is how many tests of each program are to run: a file of which some are
+    missing says so, even if the run is killed.
+    """
     programs: dict[str, list[TestResult]] = {}
     for result in results:
         programs.setdefault(result.program, []).append(result)
-    lines = ["KTAP version 1", f"1..{len(programs)}"]
+    lines = ["KTAP version 1", f"1..{len({*planned, *programs})}"]
     for number, (program, tests) in enumerate(programs.items(), 1):
-        lines += [f"  # Subtest: {program}", "  KTAP version 1", f"  1..{len(tests)}"]
+        plan = max(planned.get(program, 0), len(tests))
+        lines += [f"  # Subtest: {program}", "  KTAP version 1", f"  1..{plan}"]
         for index, test in enumerate(tests, 1):
             why = [test.reason] if test.outcome == "failed" else []
             notes = [*why, *test.diagnostics, *test.state]
@@ -116,5 +123,8 @@ def write_ktap(path: Path, results: Sequence[TestResult]) -> None:
                 directive = f" # {_DIRECTIVES[test.outcome]} {test.reason}"
             lines.append(f"  {verdict} {index} {test.name}{directive}")
         failed = any(test.outcome == "failed" for test in tests)
+        if missing := plan - len(tests):
+            lines.append(f"# {missing} of {plan} tests have no result")
+            failed = True
         lines.append(f"{'not ok' if failed else 'ok'} {number} {program}")
     write_whole(path, "\n".join(lines) + "\n")

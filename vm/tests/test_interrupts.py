@@ -95,6 +95,7 @@ def test_results_of_a_run_that_is_killed(project: Project) -> None:
     (killed / "virtme_ret1").touch()
     assert sockets(project)
     assert "ok 1 f.hash.passes" in project.ktap
+    assert {"1..2", "not ok 1 one"} <= {*project.ktap}, "two tests are missing"
     suite = ET.parse(project.logs / "junit.xml").getroot()[0]
     assert [case.get("name") for case in suite] == ["f.hash.passes"]
     assert project.run("-k", "percpu").status == 0

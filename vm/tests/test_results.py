@@ -44,6 +44,16 @@ not ok 1 one
   ok 2 map.hash.b
 ok 2 two
 """
+KTAP_CUT = """\
+KTAP version 1
+1..2
+  # Subtest: two
+  KTAP version 1
+  1..3
+  ok 1 map.hash.b
+# 2 of 3 tests have no result
+not ok 1 two
+"""
 TABLE = """\
 variant  passed  failed  skipped  seconds
 -             0       0        1      1.0
@@ -60,8 +70,15 @@ def result(name: str, status: int = 0, timed_out: bool = False) -> Result:
 
 
 def test_ktap_file(tmp_path: Path) -> None:
-    write_ktap(tmp_path / "results.ktap", RESULTS)
-    assert (tmp_path / "results.ktap").read_text() == KTAP
+    for planned in ({}, {"one": 2, "two": 2}):
+        write_ktap(tmp_path / "results.ktap", RESULTS, planned)
+        assert (tmp_path / "results.ktap").read_text() == KTAP
+
+
+def test_ktap_file_that_is_not_complete(tmp_path: Path) -> None:
+    """A run that was cut is not taken for one in which all passed."""
+    write_ktap(tmp_path / "results.ktap", RESULTS[3:], {"one": 2, "two": 3})
+    assert (tmp_path / "results.ktap").read_text() == KTAP_CUT
 
 
 def test_table() -> None:
@@ -132,6 +149,6 @@ def test_output_is_kept() -> None:
 
 
 def test_results_of_no_tests(tmp_path: Path) -> None:
-    write_ktap(tmp_path / "results.ktap", [])
+    write_ktap(tmp_path / "results.ktap", [], {})
     assert (tmp_path / "results.ktap").read_text() == "KTAP version 1\n1..0\n"
     assert variants_table([]).row_count == 1

@@ -47,6 +47,8 @@ def test_guest_for_each_worker(
     ended = spread.run("-n", "2")
     assert ended.status == 0, ended.output
     assert "10 passed" in ended.output
+    plans = [line for line in spread.ktap if line.startswith("1..")]
+    assert sorted(plans) == ["1..2", "1..2", "1..8"]
     assert len(spread.vng) == 2 and spread.asked.count("power off") == 2
     assert names(spread) == ALL
     assert len([line for line in spread.asked if line.startswith("make ")]) == 1
