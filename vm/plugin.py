@@ -207,6 +207,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         run.error = run.error or error
     tell(session.config, run.told())
     if results := session.config.stash.get(_RESULTS, None):
+        whole = session.exitstatus in (
+            pytest.ExitCode.OK,
+            pytest.ExitCode.TESTS_FAILED,
+        )
+        if whole and not enough and not session.config.option.collectonly:
+            run.error = run.error or results.missing()
         number = session.testsfailed
         ended = f"stopped after {number} failure{'s' * (number > 1)}" * enough
         if session.exitstatus == pytest.ExitCode.INTERNAL_ERROR:

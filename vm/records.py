@@ -6,18 +6,20 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from _pytest.junitxml import LogXML, xml_key
 
 from vm import sizes, timeline
+from vm.errors import HarnessError
 from vm.github import page, write_page
 from vm.logs import REPORT
 from vm.report import Outcome, write_report
 from vm.results import TestResult, write_ktap
 from vm.run import Run
+
+_NAMED = 10  # of the tests without a result
 
 
 class Results:
@@ -27,25 +29,42 @@ class Results:
         self.config = config
         self.run = run
         self.others = 0  # failed tests that are not C tests
-        self._planned: Counter[str] = Counter()  # C tests, by program
+        self._planned: set[str] = set()  # the IDs of all tests that are to run
+        self._ended: set[str] = set()  # and of those that have a result
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """The tests are known."""
-        self._plan(item.nodeid for item in session.items)
+        self._planned = {item.nodeid for item in session.items}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """A worker knows the tests, which are the same for all."""
-        self._plan(ids)
+        self._planned = {*ids}
 
-    def _plan(self, ids: Iterable[str]) -> None:
-        files = (Path(name.partition("::")[0]) for name in ids)
-        self._planned = Counter(file.stem for file in files if file.suffix == ".c")
+    def missing(self) -> HarnessError | None:
+        """The error for tests that did not run, though nothing has ended the run.
+
+        Of a worker in which a plugin fails, pytest-xdist only shows the traceback.
+        """
+        names = sorted(self._planned - self._ended)
+        silent = self.run.workers.silent if self.run.workers else []
+        if not (names or silent):
+            return None
+        what = f"tests without a result: {len(names)}"
+        if silent:
+            what += f"; {', '.join(silent)} did not report the state of the guest"
+        return HarnessError(
+            what,
+            detail="\n".join(names[:_NAMED]),
+            hint="see the error above, and run them again",
+        )
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep it in the run's files."""
         file, _, name = report.nodeid.partition("::")
+        if report.when not in ("setup", "teardown") or not report.passed:
+            self._ended.add(report.nodeid)
         if result := getattr(report, "selftest", None):
             self._keep(TestResult(**result))
         elif report.failed and file.endswith(".c"):
@@ -64,8 +83,10 @@ class Results:
         """From now on the result cannot be lost."""
         self.run.results.append(result)
         ktap = self.run.logs.folder() / "results.ktap"
+        files = (Path(test.partition("::")[0]) for test in self._planned)
+        planned = Counter(file.stem for file in files if file.suffix == ".c")
         with self.run.saving(ktap):
-            write_ktap(ktap, self.run.results, self._planned)
+            write_ktap(ktap, self.run.results, planned)
 
     def finish(self, ended: str) -> None:
         """The run is closed: write the last of its files; see Outcome for `ended`."""

@@ -62,9 +62,16 @@ class Workers:
     def __init__(self, folder: Path, prepared: Prepared, accel: Accel) -> None:
         self._share = folder, prepared, accel
         self.told: dict[str, Told] = {}
+        self._started: list[str] = []
+
+    @property
+    def silent(self) -> list[str]:
+        """The workers that have told nothing, not even that they crashed."""
+        return [name for name in self._started if name not in self.told]
 
     def pytest_configure_node(self, node: Any) -> None:
         """A worker is about to start."""
+        self._started.append(node.workerinput["workerid"])
         node.workerinput["share"] = pickle.dumps(
             Share(node.workerinput["workerid"], *self._share)
         )

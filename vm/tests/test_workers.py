@@ -218,3 +218,29 @@ def test_guests_that_fit(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
     sizes = cast(Options, Sizes(cpus, memory))
     assert workers.guests_that_fit(sizes, Accel(accel, "")) == guests
+
+
+# In a worker, the harness itself fails after all other workers have ended.
+BREAKS = """
+import time
+
+def pytest_runtest_logreport(report):
+    if report.nodeid.endswith("breaks"):
+        time.sleep(5)
+        raise OSError("out of everything")
+"""
+
+
+def test_test_that_vanishes(spread: Project) -> None:
+    """pytest-xdist shows why, and would end as if there were no such test."""
+    conftest = spread.path / "selftests" / "conftest.py"
+    conftest.write_text(conftest.read_text() + BREAKS)
+    spread.tests("f.v0.passes", "f.v1.breaks")
+    spread.set("")
+    process = spread.start("-n", "2")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 3, output
+    lost = (
+        "error: tests without a result: 1; gw1 did not report the state of the guest\n"
+    )
+    assert f"{lost}    selftests/two.c::f.v1.breaks\n" in output
