@@ -29,6 +29,7 @@ from vm.splats import Splat, listed
 from vm.terminal import Log
 
 AGENT = Path(__file__).with_name("agent.py")
+_OFF = "reboot: Power down"  # kernel/reboot.c: kernel_power_off(), just before it
 
 
 def _readable(channel: socket.socket, seconds: float) -> bool:
@@ -264,7 +265,9 @@ class Guest:
         self._channel.send("poweroff")
         if not self.console.closed(self.limits.seconds(limits.POWER_OFF_DEADLINE)):
             raise self._lost_hanging("at power-off")
-        if self._dead:
+        # Without it, QEMU may have ended for another reason, such as a triple fault.
+        off = any(_OFF in line for line in self.console.scan.tail)
+        if self._dead or not off:
             raise self.lost("at power-off")
 
     def lost(self, doing: str) -> GuestError:

@@ -286,6 +286,8 @@ def main() -> None:
         panic()
     if HOW == "warns at power-off":
         say("WARNING: suspicious RCU usage")
+    if requests[-1:] == [b"poweroff"] and HOW != "dies at power-off":
+        say("reboot: Power down")
     if HOW in ("stays", "ignores SIGTERM"):
         linger()
 
