@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -30,16 +31,22 @@ class Results:
         self.run = run
         self.others = 0  # failed tests that are not C tests
         self._planned: set[str] = set()  # the IDs of all tests that are to run
+        self._per_program: Counter[str] = Counter()  # how many C tests are
         self._ended: set[str] = set()  # and of those that have a result
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """The tests are known."""
-        self._planned = {item.nodeid for item in session.items}
+        self._plan(item.nodeid for item in session.items)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """A worker knows the tests, which are the same for all."""
+        self._plan(ids)
+
+    def _plan(self, ids: Iterable[str]) -> None:
         self._planned = {*ids}
+        files = (Path(test.partition("::")[0]) for test in self._planned)
+        self._per_program = Counter(file.stem for file in files if file.suffix == ".c")
 
     def missing(self) -> HarnessError | None:
         """The error for tests that did not run, though nothing has ended the run.
@@ -83,10 +90,8 @@ class Results:
         """From now on the result cannot be lost."""
         self.run.results.append(result)
         ktap = self.run.logs.folder() / "results.ktap"
-        files = (Path(test.partition("::")[0]) for test in self._planned)
-        planned = Counter(file.stem for file in files if file.suffix == ".c")
         with self.run.saving(ktap):
-            write_ktap(ktap, self.run.results, planned)
+            write_ktap(ktap, self.run.results, self._per_program)
 
     def finish(self, ended: str) -> None:
         """The run is closed: write the last of its files; see Outcome for `ended`."""
