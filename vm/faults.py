@@ -174,7 +174,8 @@ def _fire(run: Run, fault: Fault) -> Found:
         run.options = given
         pid.unlink(missing_ok=True)  # QEMU leaves it if it was killed
     seconds = time.monotonic() - begin
-    run.error = None
+    if isinstance(run.error, GuestError):
+        run.error = None  # the fault's doing
     if fault.append:
         run.drop_guest()
     named = result.outcome if result.outcome == "passed" else result.reason

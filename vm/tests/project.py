@@ -93,6 +93,15 @@ class Project:
         (self.path / "selftests" / "one.c").write_text(one)
         (self.path / "selftests" / "two.c").write_text(two)
 
+    def limit_files(self) -> None:
+        """Have files that end at 12 KiB, as on a full disk."""
+        limit = (
+            "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, 2 * [12288])"
+        )
+        _edit(
+            self.path / "vm" / "__main__.py", "import signal", f"{limit}\nimport signal"
+        )
+
     def start(
         self,
         *arguments: str,

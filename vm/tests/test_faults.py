@@ -60,6 +60,17 @@ def test_all_are_named(project: Project) -> None:
     assert rows[3]["named"].startswith("panic during `") and rows[3]["seconds"] < 60
 
 
+def test_full_disk(project: Project) -> None:
+    """A fault may lose its guest, but not what the harness writes."""
+    write_table(project, "passes, passed", "splats, BUG", proven="BUG")
+    project.limit_files()
+    project.set("")
+    process = project.start("--faults")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, output
+    assert f"error: cannot write {project.logs}/console.log: " in output
+
+
 def test_debug_kernel(project: Project) -> None:
     """It is built after the other faults, if one needs it, and has its own guests."""
     write_table(
