@@ -4,9 +4,10 @@
 
 PORT names a virtio-serial port; at most LIMIT bytes of a command's output are
 sent, half of them from its end. The port is the agent's own, so nothing that a
-test or the kernel prints can be mistaken for an answer. It says "ready RELEASE
-FOLDER TAINT": the folder is in memory, for programs that are to start fast. Then,
-until "poweroff" or the end of its input, which both power the guest off:
+test or the kernel prints can be mistaken for an answer. It says "ready RELEASE FOLDER
+TAINT CPUS": the folder is in memory, for programs that are to start fast, and so many
+CPUs are online. Then, until "poweroff" or the end of its input, which both power the
+guest off:
 
     request: ID SECONDS WORD...     time limit; each word as x and its bytes in hex
     answer:  done ID END STATUS TIMED_OUT MS TAINT SENT TOTAL, and SENT bytes of output
@@ -265,7 +266,8 @@ def main(port_name: str, limit: int, shell_port: str = "") -> None:
 
     _signal.signal(_signal.SIGALRM, beat)
     mark(kmsg, "ready")
-    os.write(port, f"ready {os.uname().release} {FOLDER} {taint()}\n".encode())
+    words = [os.uname().release, FOLDER, taint(), os.sysconf("SC_NPROCESSORS_ONLN")]
+    os.write(port, f"ready {' '.join(map(str, words))}\n".encode())
     for line in lines(port):
         if line == b"poweroff":
             break

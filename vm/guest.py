@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import shlex
+import shutil
 import socket
 import sys
 import time
@@ -61,13 +62,15 @@ class Guest:
         release: str = "",
     ) -> None:
         self.release = ""
-        self._built = release
+        self._built, self._cpus = release, machine.cpus
         self.state: list[str] = []
         self.folder = Path()
         self.boot_seconds = 0.0
         self.vanished = False  # QEMU ended for no reason that the kernel told
         self.console = Console(log.path)
         self._log = log
+        # Of its own: virtme-run leaves files there if a signal ends it.
+        self._temporary = log.path.absolute().with_suffix(".tmp")
         self._boot_deadline = boot_deadline
         self._channel = Channel()
         # The Python below the virtual environment: fewer files to search.
@@ -197,17 +200,20 @@ class Guest:
         with self._channel.listen() as listener:
             with self.console.logging():
                 self._log.command(self.command)
-            temporary = {"TMPDIR": str(self.console.log.parent.absolute())}
+                self._temporary.mkdir(exist_ok=True)
+            temporary = {"TMPDIR": str(self._temporary)}
             self.console.start(self.command, environment() | temporary)
             while not self.alive:
                 self._wait(listener, deadline, "during boot")
                 self._channel.accept(listener, self.console.started)
         ready = self._receive_line(deadline, "during boot").split()
-        if len(ready) != 4 or ready[0] != "ready" or not ready[3].isdecimal():
+        if len(ready) != 5 or ready[0] != "ready" or not "".join(ready[3:]).isdecimal():
             raise self._lost(f"the agent said {ready!r} instead of `ready`")
-        self.release, self.folder = ready[1], Path(ready[2])
+        self.release, self.folder, cpus = ready[1], Path(ready[2]), int(ready[4])
         if self._built not in ("", self.release):
             raise self._lost(f"the guest runs {self.release}, not {self._built}")
+        if cpus != self._cpus:
+            raise self._lost(f"{cpus} of the guest's {self._cpus} CPUs are online")
         self._wait_for_mark("ready", "during boot")
         self._check_taint(int(ready[3]))
 
@@ -313,6 +319,4 @@ class Guest:
         """Leave nothing: channel, processes, terminal. May be called again."""
         self._channel.close()
         self.console.end()
-        # virtme-run leaves these in TMPDIR if a signal ended it.
-        for file in self.console.log.parent.glob("virtme_ret*"):
-            file.unlink(missing_ok=True)
+        shutil.rmtree(self._temporary, ignore_errors=True)

@@ -70,8 +70,10 @@ class RunLogs:
 
 def _remove_leftovers(folder: Path) -> None:
     for file in folder.iterdir():
-        if file.is_socket() or file.name.startswith("virtme_ret"):
+        if file.is_socket():
             file.unlink(missing_ok=True)
+        elif file.suffix == ".tmp":
+            shutil.rmtree(file, ignore_errors=True)
 
 
 class WorkersLogs(RunLogs):

@@ -171,6 +171,7 @@ def test_too_many_lost_guests(project: Project) -> None:
         ("vanishes at boot", "guest lost: vanished: QEMU ended during boot\n"),
         ("splats for ever", "\n    KASAN: BUG: KASAN: use-after-free in f0+0x1/0x2\n"),
         ("another kernel", "guest lost: the guest runs 6.6.6, not 7.3.4-fake\n"),
+        ("lacks a CPU", "guest lost: 1 of the guest's 2 CPUs are online\n"),
         ("dies at power-off", "guest lost: vanished: QEMU ended at power-off\n"),
         ("panics at power-off", "guest lost: oops at power-off: BUG: kernel NULL"),
     ],

@@ -199,7 +199,7 @@ def test_environment_of_vng(make: Make, log: Log) -> None:
     with make() as guest:
         text = guest.run(["env", "-0"], timeout=60).output  # the fake's: same machine
     found = dict(line.partition("=")[::2] for line in text.split("\0"))
-    assert found["TMPDIR"] == str(log.path.parent)
+    assert found["TMPDIR"] == str(log.path.with_suffix(".tmp"))
     assert found["PATH"].split(":")[0] == str(Path(sys.executable).parent)
 
 
@@ -233,7 +233,7 @@ def test_stranger_is_not_taken_for_the_agent(make: Make) -> None:
             while stranger.connect_ex(f"\0{guest._channel.name}"):
                 time.sleep(0.02)
             with contextlib.suppress(OSError):
-                stranger.sendall(b"ready 6.6.6 / 0\n")
+                stranger.sendall(b"ready 6.6.6 / 0 2\n")
             with contextlib.suppress(ConnectionError):
                 got.append(stranger.recv(100))
 

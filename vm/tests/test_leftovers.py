@@ -46,12 +46,12 @@ def test_nothing_is_left(make: Make, log: Log, how: str, interrupted: bool) -> N
         leader = guest.console._child.pid  # type: ignore[union-attr]
         begin = time.monotonic()
         assert session_members(leader)
-        (log.path.parent / "virtme_ret123").touch()
+        (log.path.with_suffix(".tmp") / "virtme_ret123").touch()
         if interrupted:
             raise KeyboardInterrupt
     assert time.monotonic() - begin < 60
     assert session_members(leader) == []
-    assert not list(log.path.parent.glob("virtme_ret*"))
+    assert [file.name for file in log.path.parent.iterdir()] == [log.path.name]
 
 
 @pytest.mark.parametrize(

@@ -264,6 +264,8 @@ def main() -> None:
     number = following("console-gw", ".").partition("-")[0]
     worker = f"gw{number}" if number else ""
     os.uname = uname
+    cpus = int(sys.argv[sys.argv.index("--cpus") + 1])
+    os.sysconf = lambda _: cpus - (HOW == "lacks a CPU")
     agent.TAINTED = f"{PROJECT}/tainted{worker}"
     with open(agent.TAINTED, "w") as file:
         file.write("all\n" if HOW == "no taint" else "4096\n")
