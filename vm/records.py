@@ -34,8 +34,9 @@ class Results:
         self._per_program: Counter[str] = Counter()  # how many C tests are
         self._ended: set[str] = set()  # and of those that have a result
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """The tests are known."""
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """The tests are about to run. With --fixtures, they are only collected."""
         self._plan(item.nodeid for item in session.items)
 
     @pytest.hookimpl(optionalhook=True)

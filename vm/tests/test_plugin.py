@@ -24,6 +24,14 @@ def test_run_that_boots_nothing_leaves_nothing(project: Project) -> None:
         assert "xml file" not in ended.output
 
 
+def test_tests_that_are_only_collected(project: Project) -> None:
+    """They are not missed."""
+    project.set("")
+    process = project.start("--fixtures")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "tests without a result" not in output
+
+
 def test_stages(project: Project) -> None:
     """All of them, in the order in which they were done, with the time they took."""
     program = project.path / "fakes" / "program.sh"
