@@ -226,7 +226,10 @@ import time
 
 def pytest_runtest_logreport(report):
     if report.nodeid.endswith("breaks"):
-        time.sleep(5)
+        asked = Path(__file__).parents[1] / "asked"
+        while "power off" not in asked.read_text():
+            time.sleep(0.1)
+        time.sleep(1)
         raise OSError("out of everything")
 """
 
