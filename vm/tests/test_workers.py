@@ -185,6 +185,16 @@ def children(parent: int) -> list[int]:
     return [int(pid) for pid in text.split()]
 
 
+def test_parts_for_two_machines(spread: Project) -> None:
+    """Each test is in one of them."""
+    found = []
+    for words in (["--group", "1"], ["--group", "2", "-n", "2"]):
+        ended = spread.run("--splits", "2", *words)
+        assert (ended.status, "5 passed" in ended.output) == (0, True), ended.output
+        found += names(spread)
+    assert sorted(found) == ALL
+
+
 def test_one_guest_needs_no_worker(spread: Project) -> None:
     for words in (["-n", "1"], ["selftests/one.c"], ["--collect-only", "-n", "2"]):
         ended = spread.run(*words)
