@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,11 +65,13 @@ def build_programs(
         # Even if this build fails, nothing is from older sources.
         folder.mkdir(parents=True)
         write_whole(record, json.dumps(sources))
+    changed = [*_changed(sources, selftests, record)]
+    _forget(folder, sources)
     run_logged(
         [
             *("make", f"-j{jobs}", "-C", selftests, f"KERNEL={image.tree.path}"),
             *(f"BUILD={image.build}", f"OUT={folder}", f"PATCHES={patches}"),
-            *(f"-W{file}" for file in _missed(sources, selftests, record)),
+            *(f"-W{file}" for file in changed),
             *targets,
         ],
         log,
@@ -88,23 +89,35 @@ def _sources(selftests: Path) -> dict[str, list[int]]:
     return {name: [s.st_mtime_ns, s.st_size] for name, s in status.items()}
 
 
-def _missed(
+def _changed(
     sources: dict[str, list[int]], selftests: Path, record: Path
 ) -> Iterator[str]:
-    """What make would not see to have changed since the last build, as it names it.
+    """What has changed since the last build, as make names it.
 
-    A file that was copied with its times, or of another checkout with the same cache,
-    may be older than what was built from the one before. What was never built needs
-    only what was built for other targets.
+    make alone would miss a file that was copied with its times, or of another checkout
+    with the same cache: it may be older than what was built from the one before. What
+    was never built needs only what was built for other targets.
     """
-    others = sorted(record.parent.glob("sources-*.json"), key=_changed)
+    others = sorted(
+        record.parent.glob("sources-*.json"), key=lambda file: file.stat().st_mtime_ns
+    )
     known = [record] if record.exists() else others[-1:]
-    built = _changed(known[0]) if known else time.time_ns()
     last = json.loads(known[0].read_text()) if known else {}
     for file, stamp in sources.items():
-        if stamp != last.get(file) and stamp[0] <= built:
+        if stamp != last.get(file):
             yield os.path.relpath(file, selftests)
 
 
-def _changed(file: Path) -> int:
-    return file.stat().st_mtime_ns
+def _forget(folder: Path, sources: dict[str, list[int]]) -> None:
+    """Let no record, of whatever targets, say that files are built as they were.
+
+    Some of what make is about to build from the changed ones stays if it fails or is
+    killed, and other targets share some of it.
+    """
+    for record in folder.glob("sources-*.json"):
+        last = json.loads(record.read_text())
+        same = {
+            name: stamp for name, stamp in last.items() if sources.get(name) == stamp
+        }
+        if same != last:
+            write_whole(record, json.dumps(same))

@@ -167,6 +167,47 @@ def test_sources_that_make_takes_for_old(selftests: Selftests, tmp_path: Path) -
         assert len({*times}) == 1, "the second and third time, nothing is made"
 
 
+@pytest.mark.parametrize("other", ["one", "two"])
+def test_sources_after_a_build_that_failed(
+    selftests: Selftests, tmp_path: Path, other: str
+) -> None:
+    """What it made of edited files, or another checkout's, is made again."""
+    tree = SimpleNamespace(path=selftests.kernel)
+    image = cast(Image, SimpleNamespace(build=tmp_path / "build", tree=tree))
+    log = Log(tmp_path / "log", Said())
+    programs = [image.build / "selftests" / name for name in ("lkdtm", "rogue")]
+
+    def build(checkout: str, text: str, last: str, old: bool) -> list[int]:
+        """What the programs return; the second is made of the `last` text."""
+        root = tmp_path / checkout
+        for name, words in (
+            ("vm/init.c", text),
+            ("selftests/faults/lkdtm.c", text),
+            ("selftests/faults/rogue.c", last),
+            ("selftests/faults/ktap.sh", ""),
+        ):
+            source = root / name
+            source.parent.mkdir(parents=True, exist_ok=True)
+            source.write_text(words)
+            if old:  # as it was before
+                os.utime(source, ns=(OLD, OLD))
+        makefile = shutil.copy(ROOT / "selftests" / "Makefile", root / "selftests")
+        os.utime(makefile, ns=(OLD, OLD))
+        build_programs(
+            *(root / "selftests", image, selftests.patches, log),
+            jobs=1,
+            targets=["faults"],
+        )
+        return [subprocess.run([file], check=False).returncode for file in programs]
+
+    one, two = (f"int main(void) {{ return {status}; }}\n" for status in (1, 2))
+    assert build("one", one, one, old=True) == [1, 1]
+    with pytest.raises(BuildError):
+        build(other, two, "error", old=False)
+    assert subprocess.run([programs[0]], check=False).returncode == 2
+    assert build("one", one, one, old=True) == [1, 1]
+
+
 def test_header_that_a_source_includes(selftests: Selftests, tmp_path: Path) -> None:
     """Edited, the program is made again; nor is it missed. A warning is an error."""
     root, rogue = tmp_path / "checkout", selftests.out / "rogue"
