@@ -82,6 +82,7 @@ def build_image(
         check_version(compiler, tree.path, log)
         # Before make starts: an old image must never pass for a new one.
         stamp.unlink(missing_ok=True)
+        _remove_future(build, log)
         with timed(stages["configure"]):
             make = Make.of(tree, build, compiler, log)
             whole = _configure(make, fragments, inputs)
@@ -118,6 +119,26 @@ def _identity(file: Path) -> str:
         return ""
     stat = file.stat()
     return f"{stat.st_size} bytes of {stat.st_mtime_ns}"
+
+
+def _remove_future(build: Path, log: Log) -> None:
+    """Remove a build folder with files of the future: the clock was set back.
+
+    make would take them for newer than what has been edited since.
+    """
+    if not build.is_dir():
+        return
+    probe = build / "now"  # the clock of the file system
+    probe.touch()
+    now = probe.stat().st_mtime_ns
+    probe.unlink()
+    for folder, _, names in os.walk(build):
+        for name in names:
+            file = Path(folder, name)
+            if file.lstat().st_mtime_ns > now:
+                log.say(f"{file} is from the future: removing {build}")
+                shutil.rmtree(build)
+                return
 
 
 def _load(file: Path) -> object:

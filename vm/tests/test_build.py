@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,6 +150,25 @@ def test_image_of_a_failed_build_is_never_used(
         kernel.build("other")
     monkeypatch.delenv("FAIL")
     assert kernel.build().built, "the image may be of the other series by halves"
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(-1, True), (3600, False)])
+def test_clock_that_was_set_back(kernel: Kernel, seconds: int, kept: bool) -> None:
+    """What was built before is newer, to make, than what is edited now."""
+    kernel.build()
+    made = kernel.folder / "kernel" / "fork.o"
+    made.parent.mkdir()
+    made.touch()
+    when = time.time_ns() + seconds * 10**9
+    os.utime(made, ns=(when, when))
+    assert not kernel.build().built, "nothing is edited"
+    assert kernel.build("other").built
+    assert made.exists() == kept
+    assert kernel.goals() == (["bzImage"] if kept else ALL)
+    line = f"{made} is from the future: removing {kernel.folder}"
+    assert (line not in kernel.said.lines) == kept
+    assert not (kernel.folder / "now").exists()
+    assert not kernel.build("other").built
 
 
 def test_size_of_the_last_full_build_is_remembered(kernel: Kernel) -> None:
