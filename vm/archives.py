@@ -40,9 +40,10 @@ def recall(
 ) -> tuple[Path, Record] | None:
     """An archive in `archives` with a `wanted` record and the recorded content.
 
-    One whose content differs from its record is removed, with a message.
+    One whose content differs from its record is removed, with a message. Other files
+    there are the user's.
     """
-    for file in sorted(archives.glob("*.json"), reverse=True):
+    for file in sorted(archives.glob("linux-*.tar.xz.json"), reverse=True):
         archive = file.with_suffix("")
         try:
             record = Record(**json.loads(file.read_text()))

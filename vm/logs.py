@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import re
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,8 @@ from vm.terminal import Log, Terminal
 
 RUNS_KEPT = 10
 REPORT = "report.html"  # the page of the run, see report.py
+
+_OURS = re.compile(r"\d{8}-\d{6}-\d+")
 
 
 class RunLogs:
@@ -46,8 +49,9 @@ class RunLogs:
         From the others, remove what a killed run could not.
         """
         self._kept = True
-        folders = sorted(self.folder().parent.iterdir(), reverse=True)
-        for place, old in enumerate(folders):
+        # What else is there is the user's, whose folder the cache may be.
+        folders = [f for f in self.folder().parent.iterdir() if _OURS.fullmatch(f.name)]
+        for place, old in enumerate(sorted(folders, reverse=True)):
             with contextlib.suppress(FileNotFoundError):  # its run removed it
                 held = lock(old, wait=False)
                 if held is None:

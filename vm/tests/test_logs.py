@@ -119,6 +119,20 @@ def test_oldest_are_removed(runs: Runs) -> None:
     assert sorted(Path("/proc/self/fd").iterdir()) == before, "all are closed"
 
 
+def test_files_of_the_user(runs: Runs) -> None:
+    """Neither what was put there, nor what a folder given with --cache had before."""
+    theirs = [
+        runs.cache / "runs" / name for name in ("2024", "copy of 20250101-000001")
+    ]
+    for folder in theirs:
+        (folder / "old.tmp").mkdir(parents=True)
+    theirs.append(theirs[0].with_name("notes"))
+    theirs[-1].touch()
+    ended = [runs.ended() for _ in range(RUNS_KEPT + 1)]
+    assert runs.folders() == sorted([*theirs, *ended[1:]])
+    assert all((folder / "old.tmp").is_dir() for folder in theirs[:-1])
+
+
 def test_only_a_run_that_is_kept_removes_others(runs: Runs) -> None:
     folders = [runs.ended() for _ in range(RUNS_KEPT)]
     logs = runs.run()
