@@ -16,7 +16,7 @@ from vm.errors import BuildError
 from vm.selftests import build_programs
 from vm.terminal import Log
 from vm.tests.diffs import OLD
-from vm.tests.project import ROOT
+from vm.tests.project import ROOT, executable
 from vm.tests.said import Said
 
 LIBBPF, BPFTOOL, EXAMPLE = (
@@ -242,6 +242,45 @@ def test_header_that_a_source_includes(selftests: Selftests, tmp_path: Path) -> 
     source.write_text("int main(void) { int unused; return 4; }\n")
     with pytest.raises(subprocess.CalledProcessError):
         make()
+
+
+@pytest.mark.parametrize("changed", ["CC", "CLANG"])
+def test_other_compiler(selftests: Selftests, tmp_path: Path, changed: str) -> None:
+    """What the last one has built is built again: an upgrade, or another CLANG."""
+    words = [f"KERNEL={selftests.kernel}", f"BUILD={selftests.out}"]
+    words += [f"OUT={selftests.out}", f"PATCHES={selftests.patches}"]
+    compilers = {name: tmp_path / name for name in ("CC", "CLANG")}
+    for compiler in compilers.values():
+        executable(
+            compiler, '#!/bin/sh\ntest "$1" = --version && exec echo 1\nexec cc "$@"\n'
+        )
+    words += [f"{name}={compiler}" for name, compiler in compilers.items()]
+    init = selftests.out / "init"
+
+    def make() -> int:
+        """When the program was made."""
+        make = ["make", "-C", str(ROOT / "selftests"), *words, str(init)]
+        subprocess.run(make, check=True, capture_output=True)
+        return init.stat().st_mtime_ns
+
+    made = make()
+    assert make() == made
+    text = compilers[changed].read_text()
+    executable(compilers[changed], text.replace("echo 1", "echo 2"))
+    assert made < make() == make()
+
+
+def test_every_object_depends_on_the_compilers(selftests: Selftests) -> None:
+    (selftests.out / "vmlinux").touch()
+    words = [f"KERNEL={selftests.kernel}", f"BUILD={selftests.out}"]
+    words += [f"OUT={selftests.out}", f"PATCHES={selftests.patches}"]
+    make = ["make", "-np", "-C", str(ROOT / "selftests"), *words]
+    make += ["-o", f"{selftests.out}/installed/stamp", "all", "bench"]
+    run = subprocess.run(make, capture_output=True, text=True, check=False)
+    rules = run.stdout.splitlines()
+    for name in ("init", "libeu.a", "veto.o", "bench.o", "recorder.bpf.o"):
+        (rule,) = (x for x in rules if x.startswith(f"{selftests.out / name}: "))
+        assert str(selftests.out / "compilers") in rule.split(), name
 
 
 def test_words_for_the_compilers(selftests: Selftests) -> None:
