@@ -18,6 +18,7 @@ from vm.terminal import Log
 from vm.tests import quick_vng
 from vm.tests.copying import Copying
 from vm.tests.kernel import Kernel
+from vm.tests.makefile import BPFTOOL, LIBBPF, Selftests
 from vm.tests.project import Project
 from vm.tests.said import Said
 from vm.tests.template import Template
@@ -128,3 +129,12 @@ def commit(folder: Path) -> None:
     git = ["git", "-C", str(folder), "-c", "user.name=n", "-c", "user.email=e"]
     for words in ("init -q", "add .", "commit -q --no-gpg-sign -m m"):
         subprocess.run([*git, *words.split()], check=True)
+
+
+@pytest.fixture
+def selftests(tmp_path: Path) -> Selftests:
+    selftests = Selftests(tmp_path)
+    assert selftests.make(LIBBPF, BPFTOOL) == [LIBBPF, BPFTOOL]
+    selftests.age()
+    assert selftests.make(LIBBPF, BPFTOOL) == []
+    return selftests

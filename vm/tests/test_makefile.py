@@ -6,81 +6,12 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 
-from vm.build import Image
-from vm.errors import BuildError
-from vm.selftests import build_programs
-from vm.terminal import Log
 from vm.tests.diffs import OLD
+from vm.tests.makefile import BPFTOOL, EXAMPLE, FILES, LIBBPF, Selftests
 from vm.tests.project import ROOT, executable
-from vm.tests.said import Said
-
-LIBBPF, BPFTOOL, EXAMPLE = (
-    *("libbpf/libbpf.a", "bpftool/bootstrap/bpftool"),
-    "example.bpf.c",
-)
-FILES = (
-    *("lib/bpf/libbpf.c", "lib/bpf/libbpf.map", "bpf/bpftool/gen.c"),
-    *("include/uapi/linux/bpf.h", "build/Build.include", "scripts/Makefile.include"),
-    *("arch/x86/include/asm/barrier.h", "../scripts/bpf_doc.py"),
-)
-
-
-class Selftests:
-    """The Makefile, and a kernel whose libraries and tools are made at once."""
-
-    def __init__(self, tmp_path: Path) -> None:
-        self.kernel, self.out = tmp_path / "linux", tmp_path / "out"
-        self.patches = tmp_path / "7.3"
-        self.patch("7.3", "one")
-        for name in FILES:
-            file = self.kernel / "tools" / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text("1\n")
-        for folder, goals, made in (
-            ("lib/bpf", "$(OUTPUT)libbpf.a install_headers", "libbpf.a"),
-            ("bpf/bpftool", "bootstrap", "bootstrap/bpftool"),
-        ):
-            text = f"{goals}:\n\tmkdir -p $(OUTPUT)/bootstrap; touch $(OUTPUT){made}\n"
-            (self.kernel / "tools" / folder / "Makefile").write_text(text)
-
-    def patch(self, series: str, word: str) -> None:
-        """A series with this example in the documentation."""
-        self.patches = self.patches.with_name(series)
-        self.patches.mkdir()
-        lines = f'+   #include "vmlinux.h"\n+   {word}\n+\n+The end.\n'
-        file = self.patches / "0003-of-hash-maps.patch"
-        file.write_text(lines)
-        os.utime(file, ns=(OLD, OLD))
-
-    def make(self, *targets: str) -> list[str]:
-        """Make them; those that were made anew, or that make has changed."""
-        files = [self.out / target for target in targets]
-        for file in (*self.out.rglob("*"), *self.out.rglob("")):
-            os.utime(file, ns=(OLD + 10**9, OLD + 10**9))
-        words = [f"KERNEL={self.kernel}", f"BUILD={self.out}", f"OUT={self.out}"]
-        words += [f"PATCHES={self.patches}", *map(str, files)]
-        make = ["make", "-C", str(ROOT / "selftests"), *words]
-        subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
-        new = [file.stat().st_mtime_ns > OLD + 10**9 for file in files]
-        return [target for target, is_new in zip(targets, new, strict=True) if is_new]
-
-    def age(self) -> None:
-        for file in (self.kernel, *self.kernel.rglob("*")):
-            os.utime(file, ns=(OLD, OLD))
-
-
-@pytest.fixture
-def selftests(tmp_path: Path) -> Selftests:
-    selftests = Selftests(tmp_path)
-    assert selftests.make(LIBBPF, BPFTOOL) == [LIBBPF, BPFTOOL]
-    selftests.age()
-    assert selftests.make(LIBBPF, BPFTOOL) == []
-    return selftests
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -130,82 +61,6 @@ def test_example_that_the_series_lacks(selftests: Selftests) -> None:
     assert selftests.make(audit_log) == [audit_log]
     example = (selftests.out / audit_log).read_text()
     assert example == '#include "vmlinux.h"\nown\n'
-
-
-def test_sources_that_make_takes_for_old(selftests: Selftests, tmp_path: Path) -> None:
-    """Those of another checkout, or copied with their times, may be older."""
-    tree = SimpleNamespace(path=selftests.kernel)
-    image = cast(Image, SimpleNamespace(build=tmp_path / "build", tree=tree))
-    log = Log(tmp_path / "log", Said())
-    rogue = image.build / "selftests" / "rogue"
-    for checkout, status in ("one", 1), ("one", 2), ("two", 3), ("one", 2):
-        root = tmp_path / checkout
-        for name in (
-            "vm/init.c",
-            "selftests/faults/lkdtm.c",
-            "selftests/faults/rogue.c",
-        ):
-            source = root / name
-            source.parent.mkdir(parents=True, exist_ok=True)
-            source.write_text(f"int main(void) {{ return {status}; }}\n")
-            os.utime(source, ns=(OLD + status, OLD + status))
-        source.with_name("ktap.sh").touch()
-        makefile = shutil.copy(ROOT / "selftests" / "Makefile", root / "selftests")
-        os.utime(makefile, ns=(OLD, OLD))
-        times = []
-        for _ in range(3):
-            build_programs(
-                *(root / "selftests", image, selftests.patches, log),
-                jobs=1,
-                targets=["faults"],
-            )
-            times.append(rogue.stat().st_mtime_ns)
-            if len(times) == 2:  # as if other targets had been built, and these not
-                record = rogue.with_name("sources-faults.json")
-                record.rename(record.with_name("sources-all.json"))
-        assert subprocess.run([rogue], check=False).returncode == status
-        assert len({*times}) == 1, "the second and third time, nothing is made"
-
-
-@pytest.mark.parametrize("other", ["one", "two"])
-def test_sources_after_a_build_that_failed(
-    selftests: Selftests, tmp_path: Path, other: str
-) -> None:
-    """What it made of edited files, or another checkout's, is made again."""
-    tree = SimpleNamespace(path=selftests.kernel)
-    image = cast(Image, SimpleNamespace(build=tmp_path / "build", tree=tree))
-    log = Log(tmp_path / "log", Said())
-    programs = [image.build / "selftests" / name for name in ("lkdtm", "rogue")]
-
-    def build(checkout: str, text: str, last: str, old: bool) -> list[int]:
-        """What the programs return; the second is made of the `last` text."""
-        root = tmp_path / checkout
-        for name, words in (
-            ("vm/init.c", text),
-            ("selftests/faults/lkdtm.c", text),
-            ("selftests/faults/rogue.c", last),
-            ("selftests/faults/ktap.sh", ""),
-        ):
-            source = root / name
-            source.parent.mkdir(parents=True, exist_ok=True)
-            source.write_text(words)
-            if old:  # as it was before
-                os.utime(source, ns=(OLD, OLD))
-        makefile = shutil.copy(ROOT / "selftests" / "Makefile", root / "selftests")
-        os.utime(makefile, ns=(OLD, OLD))
-        build_programs(
-            *(root / "selftests", image, selftests.patches, log),
-            jobs=1,
-            targets=["faults"],
-        )
-        return [subprocess.run([file], check=False).returncode for file in programs]
-
-    one, two = (f"int main(void) {{ return {status}; }}\n" for status in (1, 2))
-    assert build("one", one, one, old=True) == [1, 1]
-    with pytest.raises(BuildError):
-        build(other, two, "error", old=False)
-    assert subprocess.run([programs[0]], check=False).returncode == 2
-    assert build("one", one, one, old=True) == [1, 1]
 
 
 def test_header_that_a_source_includes(selftests: Selftests, tmp_path: Path) -> None:
@@ -299,21 +154,6 @@ def test_words_for_the_compilers(selftests: Selftests) -> None:
         assert ours
         for command in ours:
             assert {"-Wall", "-Werror", "-MMD", "-MP"} < {*command}, command
-
-
-def test_first_build_that_fails(selftests: Selftests, tmp_path: Path) -> None:
-    """The next one does not take all that was built for old."""
-    tree = SimpleNamespace(path=selftests.kernel)
-    image = cast(Image, SimpleNamespace(build=tmp_path / "build", tree=tree))
-    with pytest.raises(BuildError) as failed:
-        build_programs(
-            *(ROOT / "selftests", image, selftests.patches),
-            Log(tmp_path / "log", Said()),
-            jobs=1,
-            targets=["no-such-program"],
-        )
-    assert "-W" not in str(failed.value)
-    assert list((image.build / "selftests").glob("sources-*.json"))
 
 
 @pytest.mark.parametrize("lacks", [True, False])
