@@ -55,6 +55,13 @@ def git_tree(run: Run, folder: Path) -> int:
     folder = tree_path(folder)
     if os.path.lexists(folder):
         raise UsageError(f"{folder} exists already", hint="give a new folder")
+    try:
+        folder.mkdir(parents=True)
+    except OSError as reason:
+        raise UsageError(
+            f"cannot make {folder}: {reason.strerror}",
+            hint="give a new folder where you can write",
+        ) from None
     with run.closing():
         try:
             tag = _make(run, folder)
@@ -89,7 +96,6 @@ def _make(run: Run, folder: Path) -> str:
         run_logged(command, log, env=environment)
 
     log.say(f"unpacking {source.describe} into {folder}")
-    folder.mkdir(parents=True)
     words = ["tar", "-x", "-C", f"{folder}", "--strip-components=1", "-f"]
     run_logged([*words, f"{source.path}"], log, hint=f"is there space in {folder}?")
     tag = f"v{version_of(folder)}"

@@ -179,7 +179,7 @@ class Options:
             qemu_opts=_words("--qemu-opts", option.qemu_opts),
             gdb=option.gdb,
             stress=option.stress,
-            command=tuple(shlex.split(option.command or "")),
+            command=_words("--command", [option.command or ""]),
             verbose=option.verbose > 0,
         )
 

@@ -27,6 +27,7 @@ from vm.tests.project import Project
         ("--lto thin", "--lto thin needs clang and LLVM's linker, but this is gcc"),
         ("--kernel-tree none", "none is not a kernel tree"),
         ("--git-tree selftests", "selftests exists already"),
+        ("--git-tree run_tests.py/new", "cannot make .*/run_tests.py/new: Not a dir"),
         ("--stress 9 selftests/one.c", "in selftests/stress, not selftests/one.c"),
     ],
 )
@@ -44,6 +45,7 @@ def test_usage_error(project: Project, arguments: str, text: str) -> None:
     [
         ("--upto=-1", "--upto -1 is too small"),
         ("--stress 0", "--stress 0 is not a duration"),
+        ('--shell "--command=it\'s"', "--command .*: No closing quotation"),
         ("--stress inf", "--stress inf is not a duration"),
         ("--stress 9 --bench", "--stress and --bench are mutually exclusive"),
         ("--stress 9 --shell", "--stress and --shell are mutually exclusive"),
