@@ -39,7 +39,7 @@ NOT_ALL = ("git_tree", "each_patch", "kernel_tree", *NOT_EACH)
 NOT_PROVE_KVM = (
     *("debug_kernel", "require_kvm", "no_kvm", "cpus", "memory", "unpatched", "upto"),
     *("patched", "stress", "faults", "shell", "attach", "bench", "gdb"),
-    "upstream",
+    *("upstream", "base", "compiler", "lto", "config", "kernel_tree", "kconfig"),
 )
 
 # What --upstream cannot be combined with: another kernel alone, and other modes.
@@ -241,13 +241,17 @@ def _check(option: Namespace) -> None:
         *(("base", other) for other in NOT_ALL if option.base == ALL),
         ("cpus", "faults"),
         *(("upstream", other) for other in NOT_UPSTREAM),
-        *(("prove_kvm", other) for other in NOT_PROVE_KVM),
+        *(
+            ("prove_kvm", other)
+            for other in NOT_PROVE_KVM
+            if other != "base" or option.base != DEFAULT
+        ),
     ):
         given = [getattr(option, name) for name in (one, other)]
         if all(value is not None and value is not False for value in given):
             names = [f"--{name.replace('_', '-')}" for name in (one, other)]
             names = [name.replace("xmlpath", "junitxml") for name in names]
-            names = [name.replace("--base", f"--base {ALL}") for name in names]
+            names = [name.replace("--base", f"--base {option.base}") for name in names]
             raise UsageError(
                 f"{names[0]} and {names[1]} are mutually exclusive",
                 hint="give only one of them",

@@ -7,6 +7,7 @@ the guests that prove_kvm.sh starts.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import replace
@@ -20,6 +21,7 @@ from vm.run import Run
 SCRIPT = Path(__file__).with_suffix(".sh")
 # 7.2 loses interrupt flags and disagrees with itself on the size of XSAVE's area.
 _QEMU = 10  # the oldest version whose SVM has run a guest
+_COMPILERS = ("CC", "HOSTCC", "LLVM", "CLANG")
 # vng's options for the file system, and a cache: guests read the same files through it.
 _ROOT = "rootflags=version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose"
 
@@ -46,6 +48,9 @@ def prove_kvm(run: Run) -> int:
         run.options = options
         built.append(run.prepare(options.upto, targets))
     benchmark = built[1].programs.folder / "bench"
+    # As here, or the harness in the host would build and test another kernel.
+    compilers = [f"{n}={os.environ[n]}" for n in _COMPILERS if n in os.environ]
+    words = ["env", *compilers, "sh", str(SCRIPT)]
     # With a thread for each CPU, emulated CPUs lose code changes: one CPU.
     run.options = replace(
         *(host,),
@@ -54,6 +59,6 @@ def prove_kvm(run: Run) -> int:
         memory="6G",
         append=(*host.append, _ROOT),
         qemu_opts=(*host.qemu_opts, "-cpu", "max"),
-        command=("sh", str(SCRIPT), str(run.cache), sys.executable, str(benchmark)),
+        command=(*words, str(run.cache), sys.executable, str(benchmark)),
     )
     return shell(run)
