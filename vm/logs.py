@@ -13,7 +13,7 @@ from pathlib import Path
 from vm.cache import lock
 from vm.terminal import Log, Terminal
 
-RUNS_KEPT = 10
+RUNS_KEPT = 20  # --each-patch alone leaves one for each patch
 REPORT = "report.html"  # the page of the run, see report.py
 
 _OURS = re.compile(r"\d{8}-\d{6}-\d+")
