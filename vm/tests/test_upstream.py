@@ -184,8 +184,10 @@ def test_bad_on_both(upstream: Project, test: str, word: str, why: str) -> None:
     assert len(upstream.vng) == (4 if test == "splats" else 2)
 
 
-def test_nothing_but_skipped_tests(upstream: Project) -> None:
-    write_list(upstream, "skips")
+@pytest.mark.parametrize("test", ["skips", "fails"])
+def test_nothing_passed(upstream: Project, test: str) -> None:
+    """Then nothing is shown."""
+    write_list(upstream, test)
     assert upstream.run("--upstream").status == 5
 
 
