@@ -28,6 +28,7 @@ def machine_of(
         # Without it, KASAN reports once per boot.
         append=(*["kasan_multi_shot"] * options.debug_kernel, *options.append),
         qemu_opts=options.qemu_opts,
+        mttcg=options.mttcg,
         gdb=free_gdb_port() if options.gdb else None,
         qemu=qemu_version(logs.log("build")),
         init=prepared.programs.init,

@@ -40,7 +40,7 @@ def choose_accel(
     `cache`; a message precedes a probe, which may take 20 s, or as long as any boot if
     KVM is required. UsageError if it is and does not work.
     """
-    accel = Accel("tcg", "TCG: --no-kvm was given")
+    accel = Accel("tcg", "TCG: without KVM, as asked")
     if not no_kvm:
         reason = _unusable()
         if reason:

@@ -47,6 +47,12 @@ NOT_UPSTREAM = (
     *("unpatched", "patched", "stress", "faults", "shell", "attach", "bench", "gdb"),
 )
 
+# What --mttcg cannot be combined with: KVM, and modes that choose the patches.
+NOT_MTTCG = (
+    *("require_kvm", "unpatched", "upto", "each_patch", "bench", "upstream"),
+    *("prove_kvm", "git_tree"),
+)
+
 
 class _Group(Protocol):
     """pytest's OptionGroup; `_addoption` also takes lower-case letters."""
@@ -89,6 +95,8 @@ def add_options(kernel: _Group, guest: _Group, instead: _Group) -> None:
     add("--cpus", type=int, metavar="N", help=f"CPUs of the guest (default: {CPUS})")
     text = f"memory of the guest, such as 512M or 4G (default: {MEMORY})"
     add("--memory", metavar="SIZE", help=text)
+    text = "use TCG with a thread for each CPU, on a kernel patched for that"
+    add("--mttcg", action="store_true", help=text)
     text = "add to the kernel command line (repeatable)"
     add("--append", action="append", metavar="WORDS", help=text)
     text = "add to QEMU's options (repeatable)"
@@ -142,6 +150,7 @@ class Options:
     cache: Path | None
     require_kvm: bool
     no_kvm: bool
+    mttcg: bool
     cpus: int
     memory: str
     append: tuple[str, ...]
@@ -172,7 +181,8 @@ class Options:
             jobs=option.jobs or len(os.sched_getaffinity(0)),
             cache=option.cache,
             require_kvm=option.require_kvm,
-            no_kvm=option.no_kvm,
+            no_kvm=option.no_kvm or option.mttcg,
+            mttcg=option.mttcg,
             cpus=option.cpus or CPUS,
             memory=option.memory or MEMORY,
             append=_words("--append", option.append),
@@ -215,6 +225,7 @@ def _check(option: Namespace) -> None:
         raise UsageError(f"--memory {option.memory} is not a size", hint=hint)
     for one, other in (
         ("no_kvm", "require_kvm"),
+        *(("mttcg", other) for other in NOT_MTTCG),
         ("shell", "attach"),
         ("shell", "bench"),
         ("attach", "bench"),

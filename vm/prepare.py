@@ -22,6 +22,7 @@ from vm.tree import prepare_tree
 from vm.user_tree import user_source, version_of
 
 ROOT = Path(__file__).resolve().parent.parent
+MTTCG = Path(__file__).with_name("mttcg.patch")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def prepare(
     folder = ROOT / "patches" / base.name
     applied = len(series(folder, upto))
     patches = [] if options.patched else series(folder)
+    patches += [MTTCG] * options.mttcg
     users = fragments_of([], options.kconfig)
     building = log("build")
     compiler = choose_compiler(options.compiler, options.lto, building)

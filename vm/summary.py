@@ -17,6 +17,7 @@ def describe(machine: Machine, release: str, options: Options) -> str:
     """What was booted, and on what."""
     words = [f"{machine.accel.name} ({machine.accel.why})", machine.qemu]
     words += ["one thread for all CPUs"] * machine.one_thread
+    words += ["a thread for each CPU, kernel with vm/mttcg.patch"] * machine.mttcg
     built = [f"{options.lto} LTO"] if options.lto else []
     built += [options.config] if options.config else []
     built += ["debug"] * options.debug_kernel

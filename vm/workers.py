@@ -44,8 +44,9 @@ class Told:
 def guests_that_fit(options: Options, accel: Accel) -> int:
     """How many guests the CPUs and the free memory of this machine are good for."""
     cpus = len(os.sched_getaffinity(0))
-    # Emulated CPUs share a thread.
-    by_cpus = cpus // (options.cpus if accel.name == "kvm" else 1)
+    # Emulated CPUs share a thread, unless --mttcg is given.
+    threads = options.cpus if accel.name == "kvm" or options.mttcg else 1
+    by_cpus = cpus // threads
     number, unit = int(options.memory[:-1]), options.memory[-1]
     need = number * {"M": 1 << 20, "G": 1 << 30}[unit] + _OVERHEAD
     free = re.search(r"^MemAvailable: +(\d+) kB$", _MEMINFO.read_text(), re.MULTILINE)

@@ -178,5 +178,5 @@ def test_without_a_device(choose: Choose, project: Project, tmp_path: Path) -> N
 
 
 def test_no_kvm(choose: Choose, project: Project) -> None:
-    assert choose(no_kvm=True) == Accel("tcg", "TCG: --no-kvm was given")
+    assert choose(no_kvm=True) == Accel("tcg", "TCG: without KVM, as asked")
     assert project.vng == []

@@ -74,9 +74,13 @@ def test_one_thread_for_emulated_cpus() -> None:
         single in shlex.join(machine.vng_command(IMAGE, script=["true"]))
         and machine.one_thread
     )
-    for other in (replace(machine, cpus=1), replace(machine, accel=KVM)):
+    for other in (
+        *(replace(machine, cpus=1), replace(machine, accel=KVM)),
+        replace(machine, mttcg=True),
+    ):
         assert single not in shlex.join(other.vng_command(IMAGE, script=["true"]))
         assert not other.one_thread
+    assert "tcg,thread=multi" in shlex.join(other.vng_command(IMAGE, script=["true"]))
 
 
 def test_qemu_version(

@@ -50,6 +50,24 @@ def test_upto(project: Project) -> None:
     assert (tree / "map.c").read_text() == "line 1\nfirst\nsecond\n"
 
 
+def test_mttcg(project: Project) -> None:
+    """Its patch is applied after the series, and only then."""
+    (project.path / "vm" / "mttcg.patch").write_text(
+        "--- a/map.c\n+++ b/map.c\n@@ -3 +3,2 @@\n second\n+third\n"
+    )
+    ended = project.run("-k", "percpu", "--mttcg")
+    (tree,) = project.cache.glob("trees/*/linux")
+    assert (tree / "map.c").read_text() == "line 1\nfirst\nsecond\nthird\n"
+    assert "tcg,thread=multi" in project.vng[0]
+    kernel = (
+        r"^kernel: .* tcg \(TCG: without KVM, as asked\), .*, a thread for each CPU, "
+    )
+    assert re.search(f"{kernel}kernel with vm/mttcg.patch$", ended.output, re.MULTILINE)
+    project.run("-k", "percpu", "--no-kvm")
+    assert (tree / "map.c").read_text() == "line 1\nfirst\nsecond\n"
+    assert "tcg,thread=single" in project.vng[-1]
+
+
 def test_debug_kernel(project: Project) -> None:
     ended = project.run("-k", "percpu", "--debug-kernel")
     assert "configuring base.config, vm.config, debug.config\n" in ended.output
@@ -204,7 +222,7 @@ def test_kvm(project: Project) -> None:
     assert "-machine accel=kvm" in probe and "-machine accel=kvm" in guest
     assert (project.logs / "kvm-probe.log").exists()
     ended = project.run("-k", "percpu", "--no-kvm")
-    assert "accelerator: tcg (TCG: --no-kvm was given)" in ended.output
+    assert "accelerator: tcg (TCG: without KVM, as asked)" in ended.output
     assert len(project.vng) == 1 and "--disable-kvm" in project.vng[0]
     assert project.run("-k", "percpu", "--require-kvm").status == 0
 

@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from vm import workers
-from vm.machine import Accel
+from vm.machine import TCG, Accel
 from vm.options import Options
 from vm.process import session_members
 from vm.tests.project import Project
@@ -207,6 +207,7 @@ class Sizes:
 
     cpus: int
     memory: str
+    mttcg: bool = False
 
 
 @pytest.mark.parametrize(
@@ -228,6 +229,8 @@ def test_guests_that_fit(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
     sizes = cast(Options, Sizes(cpus, memory))
     assert workers.guests_that_fit(sizes, Accel(accel, "")) == guests
+    threads = cast(Options, Sizes(2, "512M", mttcg=True))
+    assert workers.guests_that_fit(threads, TCG) == 3
 
 
 # In a worker, the harness itself fails after all other workers have ended.
