@@ -66,6 +66,7 @@ class Console:
             while True:
                 self.show(self._child.read_nonblocking(4096, timeout=None))
         with self._news:
+            self.scan.end()
             self.ended = True
             self._news.notify_all()
 

@@ -150,6 +150,11 @@ class Scan:
         for line in lines:
             self._line(_ESCAPES.sub("", line))
 
+    def end(self) -> None:
+        """Nothing follows: a last line without an end is as good as any."""
+        if self._partial:
+            self.feed("\n")
+
     def tainted(self, before: int, now: int) -> None:
         """The kernel's taint has changed: a report that the console did not show."""
         new = [name for bit, name in _TAINTS.items() if now & ~before & 1 << bit]
@@ -214,6 +219,5 @@ def scan(text: str, without: str = "") -> Scan:
     result = Scan(without)
     for start in range(0, len(text), _LINE):
         result.feed(text[start : start + _LINE])
-    if not text.endswith("\n"):
-        result.feed("\n")
+    result.end()
     return result

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
+import pytest
+
 from vm.tests.project import Project
 
 
@@ -93,8 +95,9 @@ def test_trace_that_cannot_be_decoded(project: Project) -> None:
     assert "(not decoded: bash (exit status 3))\n" in ended.output
 
 
-def test_late_splat_fails_the_run(project: Project) -> None:
-    ended = project.run(how="warns at power-off")
+@pytest.mark.parametrize("how", ["warns at power-off", "warns in its last bytes"])
+def test_late_splat_fails_the_run(project: Project, how: str) -> None:
+    ended = project.run(how=how)
     assert ended.status == 7
     assert "3 passed" in ended.output
     assert ended.output.count("the kernel complained outside a test") == 1

@@ -290,6 +290,9 @@ def main() -> None:
         say("WARNING: suspicious RCU usage")
     if requests[-1:] == [b"poweroff"] and HOW != "dies at power-off":
         say("reboot: Power down")
+    if HOW == "warns in its last bytes":
+        sys.stdout.write("WARNING: suspicious RCU usage")
+        sys.stdout.flush()
     if HOW in ("stays", "ignores SIGTERM"):
         linger()
 
