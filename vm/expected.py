@@ -41,7 +41,7 @@ def load_needs(file: Path) -> list[Row]:
     """The rows of needs.toml. HarnessError if one is wrong."""
     with reading(file):
         rows = tomllib.loads(file.read_text())["needs"]
-        return [Row(tuple(row["tests"]), patches=_words(row)) for row in rows]
+        return [Row(_words(row, "tests"), _words(row, "patches")) for row in rows]
 
 
 @functools.cache
@@ -49,13 +49,14 @@ def load_skips(file: Path) -> list[Row]:
     """The rows of a base's skips.toml, if it has one. HarnessError if one is wrong."""
     with reading(file):
         rows = tomllib.loads(file.read_text())["skip"] if file.exists() else []
-        return [Row(tuple(row["tests"]), reason=str(row["reason"])) for row in rows]
+        return [Row(_words(row, "tests"), reason=str(row["reason"])) for row in rows]
 
 
-def _words(row: dict[str, Any]) -> tuple[str, ...]:
-    if isinstance(row["patches"], str):
-        raise TypeError("patches is not a list")
-    return tuple(row["patches"])
+def _words(row: dict[str, Any], field: str) -> tuple[str, ...]:
+    """The strings of a field; a string alone would be taken for its characters."""
+    if isinstance(row[field], str):
+        raise TypeError(f"{field} is not a list")
+    return tuple(row[field])
 
 
 def why_skipped(skips: list[Row], program: str, name: str) -> str:

@@ -110,6 +110,7 @@ def test_first_row_counts(tmp_path: Path) -> None:
     [
         *("", "needs = 3", "[[needs]]\ntests = ['x']", "]"),
         "[[needs]]\ntests = ['x']\npatches = 'y'",
+        "[[needs]]\ntests = 'x.*'\npatches = ['y']",
     ],
 )
 def test_wrong_table(tmp_path: Path, text: str) -> None:
@@ -128,7 +129,13 @@ def test_skips(tmp_path: Path) -> None:
     assert why_skipped(load_skips(file), "one", "f.v.u") == ""
 
 
-@pytest.mark.parametrize("text", ["", "[[skip]]\ntests = ['x']", "]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[[skip]]\ntests = ['x']", "]"),
+        "[[skip]]\ntests = 'x.*'\nreason = 'y'",
+    ],
+)
 def test_wrong_skips(tmp_path: Path, text: str) -> None:
     file = tmp_path / "skips.toml"
     file.write_text(text)
