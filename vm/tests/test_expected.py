@@ -171,6 +171,13 @@ def test_unpatched(project: Project) -> None:
         assert (directory / "linux" / "map.c").read_text() == "line 1\n"
 
 
+def test_expected_failures_are_failures_with_runxfail(project: Project) -> None:
+    """As pytest has it; they did not pass in any case."""
+    project.tests("f.hash.needs", "f.hash.passes")
+    ended = project.run("--unpatched", "--runxfail")
+    assert (ended.status, "1 failed, 1 passed" in ended.output) == (1, True)
+
+
 def test_test_that_proves_nothing(project: Project) -> None:
     (project.path / "selftests" / "needs.toml").write_text(
         '[[needs]]\ntests = ["*"]\npatches = ["0002"]\n'
