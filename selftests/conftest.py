@@ -20,19 +20,20 @@ MAKEFILE = Path(__file__).with_name("Makefile")
 
 
 @functools.cache
-def programs() -> list[str]:
-    """The names of the C tests: the one list of them is in the Makefile."""
+def sources() -> frozenset[Path]:
+    """The files of the C tests: the one list of them is in the Makefile."""
     text = MAKEFILE.read_text().replace("\\\n", " ")
     match = re.search(r"^TESTS := (.*)$", text, re.MULTILINE)
     assert match, f"{MAKEFILE} has no line 'TESTS := ...'"
-    return [Path(path).name for path in match[1].split()]
+    folder = MAKEFILE.parent.resolve()
+    return frozenset(folder / f"{path}.c" for path in match[1].split())
 
 
 def pytest_collect_file(
     file_path: Path, parent: pytest.Collector
 ) -> pytest.Collector | None:
     """Take the C files that are programs of the Makefile."""
-    if file_path.suffix == ".c" and file_path.stem in programs():
+    if file_path.suffix == ".c" and file_path.resolve() in sources():
         return Program.from_parent(parent, path=file_path)
     return None
 

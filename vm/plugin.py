@@ -56,6 +56,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         config.args = [str(STRESS if option.stress else ROOT / "selftests")]
     try:
         options = Options.of(option)
+        _only_ours(config)
         if options.stress:
             _only_stress(config)
         share = share_of(config)
@@ -158,6 +159,17 @@ def pytest_runtest_makereport(
         report.__dict__["selftest"] = asdict(result)
         report.duration = result.seconds
     return report
+
+
+def _only_ours(config: pytest.Config) -> None:
+    """UsageError for paths of another checkout: only this one is built and run."""
+    for arg in config.args:
+        path = Path(arg.partition("::")[0]).resolve()
+        if path.exists() and not path.is_relative_to(ROOT):
+            raise UsageError(
+                f"{arg} is not in {ROOT}",
+                hint="if it is in another checkout, start the run_tests.py there",
+            )
 
 
 def _only_stress(config: pytest.Config) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import socket
 from pathlib import Path
 
@@ -30,6 +31,26 @@ def test_other_path(project: Project) -> None:
     (project.path / "test_other.py").write_text("def test_other(): pass\n")
     assert "1 passed" in project.run("test_other.py").output
     assert project.vng == []
+
+
+def test_sources_of_another_checkout(project: Project, tmp_path: Path) -> None:
+    """What is built and run is always of this one."""
+    other = tmp_path / "other" / "selftests"
+    shutil.copytree(project.path / "selftests", other)
+    for test in (f"{other}/one.c", f"{other}/one.c::f.hash.passes"):
+        ended = project.run("selftests/two.c", test)
+        assert (ended.status, project.vng) == (4, []), ended.output
+        assert f"usage error: {test} is not in {project.path}\n" in ended.output
+
+
+def test_sources_that_are_not_built(project: Project) -> None:
+    """A program of the same name is built from another file."""
+    copy = project.path / "selftests" / "old" / "one.c"
+    copy.parent.mkdir()
+    copy.write_text("f.hash.fails")
+    ended = project.run("selftests/old/one.c")
+    assert (ended.status, project.vng) == (4, []), ended.output
+    assert "3 passed" in project.run().output
 
 
 def test_junit_file_of_the_user(project: Project) -> None:
