@@ -83,7 +83,8 @@ class Results:
         elif report.failed:
             self.others += 1
         junit = self.config.stash.get(xml_key, None)
-        if junit is not None and self.run.results and report.when == "teardown":
+        ended = self.run.results and report.when == "teardown"
+        if junit is not None and ended and not _is_special(Path(junit.logfile)):
             with self.run.saving(Path(junit.logfile)):
                 write_junit(junit)
 
@@ -98,9 +99,7 @@ class Results:
         """The run is closed: write the last of its files; see Outcome for `ended`."""
         junit = self.config.stash.get(xml_key, None)
         if junit and not self.run.logs.path.exists() and self._is_ours(junit):
-            # Nothing was tested, so nothing is left behind or mentioned. The plugin is
-            # called once more in this hook.
-            junit.logfile = os.devnull
+            # Nothing was tested, so nothing is left behind or mentioned.
             self._close(junit)
         elif junit and self.run.results:
             # pytest itself would end with a traceback if it cannot be written.
@@ -149,6 +148,8 @@ class Results:
 
     def _close(self, junit: LogXML) -> None:
         """It is written, and its part of the terminal's summary is ours."""
+        # The plugin is called once more in this hook: it would empty the file first.
+        junit.logfile = os.devnull
         del self.config.stash[xml_key]
         self.config.pluginmanager.unregister(junit)
 
@@ -158,9 +159,17 @@ def junit_of(run: Run) -> str:
     return str(run.logs.path / "junit.xml")
 
 
+def _is_special(path: Path) -> bool:
+    """Whether this is a pipe or a device, which is not to be replaced."""
+    return path.exists() and not path.is_file()
+
+
 def write_junit(junit: LogXML) -> None:
     """Write what there is so far. OSError if that fails; then it is as before."""
-    final = junit.logfile
+    final = os.path.realpath(junit.logfile)
+    if _is_special(Path(final)):
+        junit.pytest_sessionfinish()
+        return
     junit.logfile = f"{final}.part"
     try:
         junit.pytest_sessionfinish()

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 from vm.tests.project import Project, executable
@@ -57,6 +58,23 @@ def test_junit_file_of_the_user(project: Project) -> None:
     project.run("--junitxml", "results.xml")
     assert (project.path / "results.xml").exists()
     assert not (project.logs / "junit.xml").exists()
+
+
+def test_junit_file_that_is_none(project: Project, tmp_path: Path) -> None:
+    """A pipe is written to, once, and stays one; so does a link."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to("file")
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        try:
+            project.run("--junitxml", str(pipe))
+            assert pipe.is_fifo()
+            text, _ = reader.communicate(timeout=60)
+        finally:
+            reader.kill()
+    assert text.count(b"<testcase ") == 3 and text.count(b"<?xml ") == 1
+    project.run("--junitxml", str(link))
+    assert link.is_symlink() and (tmp_path / "file").exists()
 
 
 # The kernel

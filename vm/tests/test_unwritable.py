@@ -69,6 +69,22 @@ def test_full_disk(project: Project) -> None:
     assert "not ok 2 f.hash.splats" in project.ktap
 
 
+def test_junit_file_on_a_full_disk(project: Project) -> None:
+    """What is written there by then is left, and the run ends as any other."""
+    file = project.path / "junit.xml"
+    records = project.path / "vm" / "records.py"
+    text = records.read_text().replace(
+        "        self._draw()\n",
+        f"        Path('{file}').replace('{file}.written')\n"
+        f"        Path('{file}').symlink_to('/dev/full')\n"
+        "        self._draw()\n",
+    )
+    records.write_text(text)
+    ended = project.run("--junitxml", str(file))
+    assert (ended.status, "3 passed" in ended.output) == (0, True), ended.output
+    assert file.with_name("junit.xml.written").read_text().count("<testcase ") == 3
+
+
 def test_full_disk_before_the_boot(project: Project) -> None:
     folder = next((project.cache / "trees").iterdir())
     shutil.rmtree(folder)
