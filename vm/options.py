@@ -250,7 +250,8 @@ def _check(option: Namespace) -> None:
         *(("each_patch", other) for other in NOT_EACH),
         *(("git_tree", other) for other in NOT_GIT),
         *(("base", other) for other in NOT_ALL if option.base == ALL),
-        ("cpus", "faults"),
+        # Some faults need another CPU, but not each of those that are named.
+        *[("cpus", "faults")] * (option.command is None),
         *(("upstream", other) for other in NOT_UPSTREAM),
         *(
             ("prove_kvm", other)

@@ -19,6 +19,6 @@ run() {
 # One CPU: with two of them on the one of this host, a guest takes minutes to boot.
 hooks=$(dirname "$main")/../selftests/hooks
 run --cpus 1 -n 0 "$hooks/typed.c" "$hooks/static_key.c"
-run --qemu-opts='-smp 1' --faults --command 'PANIC sleeps'
+run --cpus 1 --faults --command 'PANIC sleeps'
 run --cpus 1 --shell --command "$benchmark nanoseconds hit"
 exit $status

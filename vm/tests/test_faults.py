@@ -166,7 +166,8 @@ def test_run_without_a_pattern_is_red(project: Project) -> None:
 
 def test_some_of_the_faults(project: Project) -> None:
     write_table(project, "passes, passed", "panics, panic", "splats, no")
-    ended = project.run("--faults", "--command", "passes panics")
+    ended = project.run("--cpus", "1", "--faults", "--command", "passes panics")
+    assert all(" --cpus 1 " in line for line in project.vng)
     assert ended.status == 0, ended.output
     assert "2 faults, 0 misreported" in ended.output
     assert "none: because" not in ended.output

@@ -83,3 +83,5 @@ def test_script(tmp_path: Path, fails: str, status: int) -> None:
     assert len(runs) == (0 if fails == "mount" else 3)
     for run in runs:
         assert "__main__.py --cache /the/cache --require-kvm " in run
+        # Not -smp, with which the guest would lack a CPU.
+        assert " --cpus 1 " in run and "-smp" not in run

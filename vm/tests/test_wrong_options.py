@@ -57,6 +57,7 @@ def test_usage_error(project: Project, arguments: str, text: str) -> None:
             "--debug-kernel and --faults are mutually exclusive",
         ),
         ("--bench --cpus 2", "--cpus and --bench are mutually exclusive"),
+        ("--faults --cpus 1", "--cpus and --faults are mutually exclusive"),
         ("--mttcg --upto 1", "--mttcg and --upto are mutually exclusive"),
         ("--bench --gdb", "--gdb and --bench are mutually exclusive"),
         ("--attach --gdb", "--gdb and --attach are mutually exclusive"),
