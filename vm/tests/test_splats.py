@@ -238,6 +238,12 @@ def test_endless_line(filler: str) -> None:
         assert max(map(len, found.last_lines(99))) < 7000
 
 
+def test_half_a_line_before_what_has_no_time() -> None:
+    """That messages are missing is told between them."""
+    found = scan(f"{BANNER}half a line of a test** 12 printk messages dropped **\n")
+    assert [splat.kind.outcome for splat in found.splats] == ["lost messages"]
+
+
 def test_before_the_kernel_only_kvm_counts() -> None:
     """QEMU and vng print there, and vng warns, too."""
     assert headlines("WARNING: no such folder\n" + BANNER) == []
