@@ -212,6 +212,10 @@ def _words(name: str, given: list[str] | None) -> tuple[str, ...]:
 
 def _check(option: Namespace) -> None:
     """UsageError for values and combinations that make no sense."""
+    for plugin, name in (("terminal", "verbose"), ("junitxml", "xmlpath")):
+        if not hasattr(option, name):
+            what = f"-p no:{plugin} blocks what the harness tells its results with"
+            raise UsageError(what, hint="leave it out")
     for name, least in (("cpus", 1), ("jobs", 1), ("upto", 0)):
         value = getattr(option, name)
         if value is not None and value < least:

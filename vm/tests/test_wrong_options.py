@@ -110,6 +110,18 @@ def test_options_that_make_no_sense(
         Options.of(option)
 
 
+@pytest.mark.parametrize(
+    ("plugin", "lacks"), [("terminal", "verbose"), ("junitxml", "xmlpath")]
+)
+def test_plugin_of_pytest_that_is_blocked(
+    pytestconfig: pytest.Config, plugin: str, lacks: str
+) -> None:
+    option = pytestconfig._parser.parse([])
+    delattr(option, lacks)
+    with pytest.raises(UsageError, match=f"-p no:{plugin} "):
+        Options.of(option)
+
+
 def test_cache_that_cannot_be_written(project: Project) -> None:
     wrong = project.path / "pyproject.toml" / "x"
     ended = project.run(f"--cache={wrong}")
