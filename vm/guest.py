@@ -83,9 +83,9 @@ class Guest:
         )
         self._requests = 0
         self._before = 0  # how many splats were there before the command
-        self._reports = 0  # and how many reports, allowed ones included
         self._given_up = float("inf")  # when, after the kernel reported a hang
         self._taint = 0
+        self._reports = 0  # allowed ones included, when the taint was read
         self._booting = True
         self.limits = limits.Limits(debugger=machine.gdb is not None)
         self._sockets = sockets
@@ -150,7 +150,6 @@ class Guest:
             raise self._lost(f"the guest ended before `{command}`")
         self._requests += 1
         self._before = len(self.splats)
-        self._reports = self.console.scan.reports
         self._given_up = float("inf")
         timeout = self.limits.seconds(timeout)
         deadline = self.limits.deadline(limits.ANSWER_MARGIN) + timeout
@@ -221,7 +220,7 @@ class Guest:
         """A splat sets a flag, too: it is seen even if the console shows nothing."""
         if self.console.scan.reports == self._reports:
             self.console.scan.tainted(self._taint, taint)
-        self._taint = taint
+        self._taint, self._reports = taint, self.console.scan.reports
 
     def _wait(self, readable: socket.socket, deadline: float, doing: str) -> None:
         """Wait until there is something to read, or raise what became of the guest."""

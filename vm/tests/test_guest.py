@@ -159,6 +159,16 @@ def test_allowed_report_taints(make: Make, project: Project) -> None:
         assert [splat.kind.outcome for splat in guest.splats] == ["taint"]
 
 
+def test_allowed_report_between_commands_taints(make: Make, project: Project) -> None:
+    with make() as guest:
+        guest.console.scan._allowed = re.compile("WARNING: known.*")
+        guest.run(["true"], timeout=60)
+        guest.console.show("WARNING: known\n")
+        (project.path / "tainted").write_text(f"{4096 + 512}\n")
+        guest.run(["true"], timeout=60)
+        assert guest.splats == []
+
+
 def test_splats_are_seen_with_the_command(make: Make) -> None:
     """As soon as run() returns; vng's own warning is none."""
     with make() as guest:
