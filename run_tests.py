@@ -74,12 +74,17 @@ def virtual_environment(cache: Path) -> Path:
     return python
 
 
+def without_command(arguments: list[str]) -> list[str]:
+    """What is before --: the words after it are not ours."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
+
+
 def split_command(arguments: list[str]) -> list[str]:
     """Make one word of what follows --, which pytest would take for paths."""
     if "--" not in arguments:
         return arguments
-    at = arguments.index("--")
-    return [*arguments[:at], f"--command={shlex.join(arguments[at + 1 :])}"]
+    ours = without_command(arguments)
+    return [*ours, f"--command={shlex.join(arguments[len(ours) + 1 :])}"]
 
 
 def main(arguments: list[str]) -> None:
@@ -90,10 +95,11 @@ def main(arguments: list[str]) -> None:
     hint = "clone it into a folder without spaces and colons"
     refuse_space(ROOT, "checkout", hint)
     cache = cache_folder(last_option(arguments, "--cache"))
-    if "--install-deps" in arguments:
+    options = without_command(arguments)
+    if "--install-deps" in options:
         arguments.remove("--install-deps")
         clang = last_option(arguments, "--compiler") == "clang"
-        upstream = "--upstream" in arguments
+        upstream = "--upstream" in options
         more = tools.CLANG if clang or upstream else ()
         tools.install_deps((*more, *tools.UPSTREAM) if upstream else more)
     lacking = tools.missing(tools.HARNESS)
@@ -110,7 +116,7 @@ def guarded_main() -> int:
     try:
         guard_output()
         try:
-            if "--list-matrix" in sys.argv:
+            if "--list-matrix" in without_command(sys.argv):
                 print(matrix(sys.argv[1:]))
                 status = 0
             else:

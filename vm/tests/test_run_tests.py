@@ -230,10 +230,15 @@ def test_what_is_cleared_is_said(
     assert os.environ["CC"] == "gcc-12"
 
 
-def test_command_of_the_user(start: Start) -> None:
+def test_command_of_the_user(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed: list[object] = []
+    monkeypatch.setattr(tools, "install_deps", installed.append)
     start.run("--shell", "--", "sh", "-c", "echo 'a b'", "--", "-x")
     assert start.became[-2:] == [
         *("--shell", """--command=sh -c 'echo '"'"'a b'"'"'' -- -x"""),
     ]
+    start.run("--shell", "--", "sudo", "apt-get", "--install-deps")
+    assert start.became[-1] == "--command=sudo apt-get --install-deps"
+    assert installed == []
     start.run("--", "selftests")
     assert start.became[-1] == "--command=selftests"
