@@ -51,7 +51,7 @@ struct upgrade_field {
 };
 
 /* Of the structs below and of the library's programs. To be increased with each change. */
-#define UPGRADE_VERSION 4
+#define UPGRADE_VERSION 5
 
 /* Of a pair of maps, an old one and a new one. Read-only once the object is loaded. */
 struct upgrade_pair_config {
@@ -77,8 +77,7 @@ struct upgrade_state {
 	__u32 gate;		/* events note that the new version handles them */
 	__u32 replacing;	/* switched, but the old program is not replaced yet */
 	__u32 pairs;		/* that take part */
-	__u64 handled_twice;	/* events that upgrade_events had no room for, or of
-				 * which the gate missed a change */
+	__u64 handled_twice;	/* events that upgrade_events had no room for */
 };
 
 struct upgrade_pair_state {

@@ -144,4 +144,30 @@ TEST_F_TIMEOUT(once, by_one_version, SECONDS)
 	EXPECT_FALSE(is_in(new, AFTER));
 }
 
+static void fill(int events)
+{
+	__u64 event = 0;
+	__u8 one = 1;
+	int err;
+
+	/* For a moment, there may be no memory. */
+	while ((err = bpf_map_update_elem(events, &event, &one, BPF_ANY)) != -E2BIG)
+		event += !err;
+}
+
+/* Then the old version's changes cannot be told from others, and are not refused. */
+TEST_F_TIMEOUT(once, no_room_for_events, SECONDS)
+{
+	int new = bpf_map__fd(self->skel->maps.new_map);
+	struct upgrade_report report = { .sz = sizeof(report) };
+
+	fill(bpf_map__fd(self->skel->maps.upgrade_events));
+	EXPECT_EQ(variant->old_decides ? 0 : -EUCLEAN, upgrade_run(self->upgrade, &report))
+		TH_LOG("%s", report.error);
+	pthread_join(self->thread, NULL);
+	EXPECT_EQ(!variant->old_decides, report.handled_twice);
+	EXPECT_EQ(0, self->skel->bss->old_result[BOTH_ATTACHED]);
+	EXPECT_TRUE(is_in(new, BOTH_ATTACHED));
+}
+
 TEST_HARNESS_MAIN
