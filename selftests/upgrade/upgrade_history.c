@@ -34,6 +34,27 @@ void load_remember_alone(struct writer *w, const struct load_op *op, __u64 start
 	w->by_old_alone++;
 }
 
+static struct record record_of(const struct load_change *change, bool deleted)
+{
+	return (struct record){
+		change->start, change->end, change->stamp, deleted, change->new,
+	};
+}
+
+void load_remember_interrupts(struct writer *w, const struct load_interrupt *in)
+{
+	for (__u32 key = 0; key < LOAD_KEYS; key++) {
+		const struct load_change *update = &in->update[key];
+		const struct load_change *deletion = &in->deletion[key];
+		struct record deleted = record_of(deletion, true);
+		struct history *h = &w->history[key];
+
+		h->key = update->start > deletion->start ? record_of(update, false) : deleted;
+		for (int cpu = 0; cpu < LOAD_CPUS; cpu++)
+			h->slot[cpu] = !w->load->percpu || cpu == w->cpu ? h->key : deleted;
+	}
+}
+
 /* Only this writer writes the key, so what it holds is known, unless evicted. */
 void load_check_read(struct writer *w, const struct load_op *op, long found)
 {

@@ -50,16 +50,28 @@ struct writer {
 };
 
 struct load {
+	int cpus;
 	bool percpu, array, lru;
+	__u32 ballast;		/* elements that nobody changes, after the others */
 	int old_fd, new_fd;
 	int claim_fd;		/* the program for upgrade_claim(); 0: not needed */
 	struct load_request *requests;
+	struct load_interrupt *interrupts;	/* NULL: they change nothing */
 	int hold, use_new, stop;
-	/* The last one is not a thread: it stands for the first content. */
+	/*
+	 * Threads, then interrupts by context and CPU. The last one stands for the first
+	 * content.
+	 */
 	struct writer writer[LOAD_WRITERS + 1];
 };
 
 __u64 load_now(void);
+
+/* What the first content holds. */
+static inline __u32 load_fill_stamp(__u32 key)
+{
+	return (LOAD_FILL + 1) << 24 | key;
+}
 
 /* An operation succeeded: it is now the writer's last one on this key. */
 void load_remember(struct writer *w, const struct load_op *op, bool new, __u64 start,
@@ -67,6 +79,9 @@ void load_remember(struct writer *w, const struct load_op *op, bool new, __u64 s
 
 /* The same for a change that the new version failed to make, and then the old one made. */
 void load_remember_alone(struct writer *w, const struct load_op *op, __u64 start, __u64 end);
+
+/* The same for all that a CPU's interrupts changed, once they do so no more. */
+void load_remember_interrupts(struct writer *w, const struct load_interrupt *in);
 
 /* Check the result of reading a key that no other writer touches. */
 void load_check_read(struct writer *w, const struct load_op *op, long found);

@@ -141,6 +141,14 @@ static bool in_old_map(const struct load *load, __u32 key)
 	return !bpf_map_lookup_elem(load->old_fd, &key, value);
 }
 
+/* From the old map; with ballast, the new one is full enough as well. */
+static bool may_be_evicted(const struct load *load, __u32 key, const struct last *last)
+{
+	if (!load->lru)
+		return false;
+	return load->ballast || (!last->new && !in_old_map(load, key));
+}
+
 static void judge_key(const struct load *load, __u32 key, struct verdict *v)
 {
 	__u64 value[LOAD_CPUS * STRIDE] = {};
@@ -150,7 +158,7 @@ static void judge_key(const struct load *load, __u32 key, struct verdict *v)
 	if (bpf_map_lookup_elem(load->new_fd, &new_key, value)) {
 		if (last.none || last.deleted)
 			return;
-		if (load->lru && !last.new && !in_old_map(load, key)) {
+		if (may_be_evicted(load, key, &last)) {
 			v->evicted++;
 			return;
 		}
@@ -166,7 +174,7 @@ static void judge_key(const struct load *load, __u32 key, struct verdict *v)
 		    value[0], last.new ? "new" : "old");
 		return;
 	}
-	for (int slot = 0; slot < (load->percpu ? LOAD_CPUS : 1); slot++) {
+	for (int slot = 0; slot < (load->percpu ? load->cpus : 1); slot++) {
 		const __u64 *seen = value + slot * STRIDE;
 
 		last = find_last(load, key, slot);
@@ -180,9 +188,29 @@ static void judge_key(const struct load *load, __u32 key, struct verdict *v)
 	}
 }
 
+static void judge_ballast(const struct load *load, __u32 key, struct verdict *v)
+{
+	__u64 value[LOAD_CPUS * STRIDE] = {};
+	__u32 new_key = key + LOAD_SHIFT, stamp = load_fill_stamp(key);
+
+	if (bpf_map_lookup_elem(load->new_fd, &new_key, value)) {
+		v->evicted += load->lru;
+		v->lost += !load->lru;
+		say(v, "key %u is lost, which nobody changed", key);
+		return;
+	}
+	v->keys++;
+	if (value[0] == stamp && value[1] == LOAD_CHECK(stamp))
+		return;
+	v->stale++;
+	say(v, "key %u holds %llx %llx; nobody changed it", key, value[0], value[1]);
+}
+
 void load_judge(const struct load *load, struct verdict *verdict)
 {
 	memset(verdict, 0, sizeof(*verdict));
 	for (__u32 key = 0; key < LOAD_KEYS; key++)
 		judge_key(load, key, verdict);
+	for (__u32 key = LOAD_KEYS; key < LOAD_KEYS + load->ballast; key++)
+		judge_ballast(load, key, verdict);
 }

@@ -28,10 +28,10 @@ static void upgrade_once(struct __test_metadata *_metadata, struct upgrades *sel
 		usleep(20000);
 		run_sample(run, &(struct upgrade_sample){});
 	}
-	for (int cpu = 0; cpu < LOAD_CPUS; cpu++)
+	for (int cpu = 0; cpu < run->load->cpus; cpu++)
 		before[cpu] = load_done_on(run->load, cpu);
 	err = upgrade_run(run->upgrade, &report);
-	for (int cpu = 0; cpu < LOAD_CPUS; cpu++) {
+	for (int cpu = 0; cpu < run->load->cpus; cpu++) {
 		after = load_done_on(run->load, cpu);
 		self->total.changes += after - before[cpu];
 		self->total.on[cpu] += after - before[cpu];

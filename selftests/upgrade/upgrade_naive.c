@@ -78,7 +78,7 @@ static void copy_by_batch(struct __test_metadata *_metadata, FIXTURE_DATA(naive)
 	__u64 values[LOAD_KEYS * LOAD_CPUS];
 	__u32 keys[LOAD_KEYS], cursor, count = LOAD_KEYS;
 	struct load *load = self->run.load;
-	__u32 slots = load->percpu ? LOAD_CPUS : 1;
+	__u32 slots = load->percpu ? load->cpus : 1;
 	void *old = values;
 	int err;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the writers do. Bits of an old key: 0-2 what happens to it after the switch,
- * 3 whether it belongs to a single writer, 4-5 to which one, 6-9 free.
+ * 3 whether it belongs to a single writer, 4-6 to which one, 7-9 free.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,7 +12,6 @@
 #include "upgrade_ops.h"
 
 #define BATCH 4
-#define OWN 8			/* bit 3 */
 #define LONG_STRIDE (sizeof(struct new_value) * LOAD_CPUS)
 
 static __u32 rnd(struct writer *w)
@@ -26,11 +25,11 @@ static __u32 rnd(struct writer *w)
 /* Prefer some keys to others, so that reconcile passes become quiet. */
 static __u32 pick_key(struct writer *w)
 {
-	__u32 r = rnd(w), key = (r & 7) | (r & (r >> 8) & 0xf) << 6;
+	__u32 r = rnd(w), key = (r & 7) | (r & (r >> 8) & 7) << 7;
 
 	if (r & 1 << 20)
-		return key | OWN | w->id << 4;
-	return key | ((r >> 21) & 3) << 4;
+		return key | LOAD_OWN | w->id << 4;
+	return key | ((r >> 21) & 7) << 4;
 }
 
 /*
@@ -43,10 +42,10 @@ static __u32 pick_new_key(struct writer *w)
 	__u32 key;
 
 	while (w->sweep < LOAD_KEYS) {
-		key = (w->sweep++ * 5 + w->id * 256) % LOAD_KEYS;
+		key = (w->sweep++ * 5 + w->id * 128) % LOAD_KEYS;
 		if ((key & 7) < 4 || (key & 7) == 7)
 			continue;
-		if (!(key & OWN) || ((key >> 4) & 3) == w->id)
+		if (!(key & LOAD_OWN) || ((key >> 4) & 7) == w->id)
 			return key;
 	}
 	return pick_key(w) | 7;
@@ -67,7 +66,7 @@ static struct load_op pick(struct writer *w, bool new)
 		op.kind = LOAD_UPDATE;
 		op.flags = op.flags == BPF_NOEXIST ? BPF_ANY : op.flags;
 	}
-	if (r >= 14 && w->program && (op.key & OWN))
+	if (r >= 14 && w->program && (op.key & LOAD_OWN))
 		op.kind = LOAD_READ;
 	return op;
 }
@@ -127,11 +126,11 @@ static __u32 make_value(const struct load *load, void *buffer, __u32 stamp, bool
 	__u32 size = new ? sizeof(struct new_value) : 8;
 	struct new_value value = { stamp, LOAD_CHECK(stamp) };
 
-	for (int cpu = 0; cpu < LOAD_CPUS; cpu++)
+	for (int cpu = 0; cpu < load->cpus; cpu++)
 		memcpy(buffer + cpu * size, &value, size);
 	if (!load->percpu)
 		return new ? size : sizeof(struct old_value);
-	return size * LOAD_CPUS;
+	return size * load->cpus;
 }
 
 /*
@@ -211,12 +210,13 @@ int load_fill(struct load *load)
 	int err;
 
 	fill->load = load;
-	for (op.key = 0; op.key < LOAD_KEYS; op.key += 2) {
-		op.stamp = (LOAD_FILL + 1) << 24 | op.key;
+	for (op.key = 0; op.key < LOAD_KEYS + load->ballast; op.key += load->ballast ? 1 : 2) {
+		op.stamp = load_fill_stamp(op.key);
 		err = by_one(fill, load->old_fd, &op, false, 0);
 		if (err)
 			return -err;
-		load_remember(fill, &op, false, 1, 1);
+		if (op.key < LOAD_KEYS)
+			load_remember(fill, &op, false, 1, 1);
 	}
 	return 0;
 }

@@ -22,6 +22,8 @@ struct run {
 	struct upgrade *upgrade;
 	int (*hold)(void *ctx);	/* NULL: run_hold() */
 	bool without_hooks;
+	bool interrupts;	/* change the maps, too */
+	__u32 ballast;
 	int upgrades;		/* done before this one */
 	__u64 begin;
 	int samples;
@@ -79,7 +81,7 @@ static inline void run_sample(void *ctx, const struct upgrade_sample *s)
 static inline void run_setup(struct __test_metadata *_metadata, struct run *run)
 {
 	libbpf_set_print(print_warnings);
-	ASSERT_EQ(LOAD_CPUS, libbpf_num_possible_cpus());
+	ASSERT_GE(LOAD_CPUS, libbpf_num_possible_cpus());
 	run->load = mmap(NULL, sizeof(*run->load), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, run->load);
@@ -118,15 +120,25 @@ static inline void run_open_old(struct __test_metadata *_metadata, struct run *r
 
 	run->old = upgrade_old__open();
 	ASSERT_NE(NULL, run->old);
+	load->ballast = run->ballast;
 	ASSERT_EQ(0, load_shape(load, run->old->maps.old_map, kind->type, kind->flags, false));
 	if (run->without_hooks)
 		ASSERT_EQ(0, run_dawdle(run, kind));
+	bpf_program__set_autoload(run->old->progs.old_hardirq, run->interrupts);
+	bpf_program__set_autoload(run->old->progs.old_softirq, run->interrupts);
+	bpf_program__set_autoload(run->old->progs.old_nmi, run->interrupts);
 	ASSERT_EQ(0, upgrade_old__load(run->old));
 	load->old_fd = bpf_map__fd(run->old->maps.old_map);
-	load->requests = mmap(NULL, LOAD_WRITERS * sizeof(*load->requests),
+	load->requests = mmap(NULL, LOAD_THREADS * sizeof(*load->requests),
 			      PROT_READ | PROT_WRITE, MAP_SHARED,
 			      bpf_map__fd(run->old->maps.requests), 0);
 	ASSERT_NE(MAP_FAILED, load->requests);
+	if (run->interrupts) {
+		load->interrupts = mmap(NULL, LOAD_INTERRUPTS * sizeof(*load->interrupts),
+					PROT_READ | PROT_WRITE, MAP_SHARED,
+					bpf_map__fd(run->old->maps.interrupts), 0);
+		ASSERT_NE(MAP_FAILED, load->interrupts);
+	}
 	ASSERT_EQ(0, upgrade_old__attach(run->old));
 }
 
@@ -155,6 +167,11 @@ static inline void run_open_new(struct __test_metadata *_metadata, struct run *r
 				true));
 	ASSERT_EQ(0, bpf_map__reuse_fd(run->new->maps.requests,
 				       bpf_map__fd(run->old->maps.requests)));
+	ASSERT_EQ(0, bpf_map__reuse_fd(run->new->maps.interrupts,
+				       bpf_map__fd(run->old->maps.interrupts)));
+	bpf_program__set_autoload(run->new->progs.new_hardirq, run->interrupts);
+	bpf_program__set_autoload(run->new->progs.new_softirq, run->interrupts);
+	bpf_program__set_autoload(run->new->progs.new_nmi, run->interrupts);
 	ASSERT_EQ(0, open_upgrade(run->new->obj, &opts, &run->upgrade));
 	ASSERT_EQ(0, upgrade_load__load(run->new));
 	run->load->new_fd = bpf_map__fd(run->new->maps.new_map);
@@ -168,7 +185,10 @@ static inline void run_close_new(struct run *run)
 
 static inline void run_close_old(struct run *run)
 {
-	munmap(run->load->requests, LOAD_WRITERS * sizeof(*run->load->requests));
+	munmap(run->load->requests, LOAD_THREADS * sizeof(*run->load->requests));
+	if (run->interrupts)
+		munmap(run->load->interrupts,
+		       LOAD_INTERRUPTS * sizeof(*run->load->interrupts));
 	upgrade_old__destroy(run->old);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Two threads on each of two CPUs, and the gate that holds back half of them. */
+/* Two threads on each CPU, and the gate that holds back half of them. */
 #include <sched.h>
+#include <string.h>
 #include <unistd.h>
 #include <bpf/libbpf.h>
 #include "upgrade_ops.h"
@@ -9,7 +10,9 @@
 int load_shape(struct load *load, struct bpf_map *map, __u32 type, __u32 flags, bool new)
 {
 	__u32 size = new ? 4 * LOAD_KEYS : LOAD_KEYS * 3 / 4;
+	__u32 ballast = load->ballast;
 
+	load->cpus = libbpf_num_possible_cpus();
 	load->array = type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY;
 	load->lru = type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 	load->percpu = type == BPF_MAP_TYPE_PERCPU_ARRAY ||
@@ -17,6 +20,8 @@ int load_shape(struct load *load, struct bpf_map *map, __u32 type, __u32 flags, 
 		       type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 	if (load->array)
 		size = new ? LOAD_KEYS + LOAD_SHIFT : LOAD_KEYS;
+	else if (ballast)
+		size = LOAD_KEYS + ballast;
 	else if (load->lru && !new)
 		size = LOAD_KEYS / 2;
 	return bpf_map__set_type(map, type) ?: bpf_map__set_map_flags(map, flags) ?:
@@ -68,7 +73,7 @@ static void *work(void *arg)
 void load_hold(struct load *load)
 {
 	__atomic_store_n(&load->hold, 1, __ATOMIC_SEQ_CST);
-	for (int i = 0; i < LOAD_WRITERS; i++)
+	for (int i = 0; i < 2 * load->cpus; i++)
 		while (!load->writer[i].program &&
 		       __atomic_load_n(&load->writer[i].busy, __ATOMIC_SEQ_CST))
 			usleep(100);
@@ -81,43 +86,73 @@ void load_release(struct load *load, bool use_new, int claim_fd)
 	__atomic_store_n(&load->hold, 0, __ATOMIC_SEQ_CST);
 }
 
+static void start_interrupts(struct load *load)
+{
+	memset(load->interrupts, 0, LOAD_INTERRUPTS * sizeof(*load->interrupts));
+	for (int i = 0; i < LOAD_INTERRUPTS; i++) {
+		struct writer *w = &load->writer[LOAD_THREADS + i];
+
+		w->load = load;
+		w->cpu = i % LOAD_CPUS;
+		w->program = true;
+		load->interrupts[i].array = load->array;
+		__atomic_store_n(&load->interrupts[i].writer, LOAD_THREADS + i,
+				 __ATOMIC_SEQ_CST);
+	}
+}
+
 int load_start(struct load *load)
 {
 	int err = load_fill(load);
 
-	for (int i = 0; i < LOAD_WRITERS && !err; i++) {
+	if (load->interrupts)
+		start_interrupts(load);
+	for (int i = 0; i < 2 * load->cpus && !err; i++) {
 		struct writer *w = &load->writer[i];
 
 		w->load = load;
 		w->id = i;
-		w->cpu = i % LOAD_CPUS;
-		w->program = i < LOAD_WRITERS / 2;
+		w->cpu = i % load->cpus;
+		w->program = i < load->cpus;
 		w->random = load_now() * 2654435761 + i;
 		err = pthread_create(&w->thread, NULL, work, w);
 	}
 	return err;
 }
 
+/*
+ * Interrupts end first: once the threads of each CPU have seen the stop, none that
+ * had begun before goes on.
+ */
 void load_end(struct load *load)
 {
+	for (int i = 0; i < LOAD_INTERRUPTS && load->interrupts; i++)
+		__atomic_store_n(&load->interrupts[i].writer, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&load->stop, 1, __ATOMIC_SEQ_CST);
-	for (int i = 0; i < LOAD_WRITERS; i++)
+	for (int i = 0; i < LOAD_THREADS; i++)
 		if (load->writer[i].thread)
 			pthread_join(load->writer[i].thread, NULL);
+	for (int i = 0; i < LOAD_INTERRUPTS && load->interrupts; i++)
+		load_remember_interrupts(&load->writer[LOAD_THREADS + i],
+					 &load->interrupts[i]);
 }
 
 __u64 load_done_on(const struct load *load, int cpu)
 {
 	__u64 sum = 0;
 
-	for (int i = cpu; i < LOAD_WRITERS; i += LOAD_CPUS)
+	for (int i = cpu; i < 2 * load->cpus; i += load->cpus)
 		sum += __atomic_load_n(&load->writer[i].done, __ATOMIC_RELAXED);
 	return sum;
 }
 
 __u64 load_done(const struct load *load)
 {
-	return load_done_on(load, 0) + load_done_on(load, 1);
+	__u64 sum = 0;
+
+	for (int cpu = 0; cpu < load->cpus; cpu++)
+		sum += load_done_on(load, cpu);
+	return sum;
 }
 
 void load_wait(const struct load *load, __u64 changes)

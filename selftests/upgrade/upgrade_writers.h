@@ -10,7 +10,7 @@ struct bpf_map;
 /*
  * Set type, flags and size of a map that is not loaded yet. The old map is small
  * enough for a hash to fill up and an LRU map to evict, the new one large enough
- * that neither happens.
+ * that neither happens; with ballast, both have room for all keys and no more.
  */
 int load_shape(struct load *load, struct bpf_map *map, __u32 type, __u32 flags, bool new);
 

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Upgrades of maps that are 95 % full, while timer interrupts, softirqs and NMIs change
+ * them, too. An interrupt can find no memory, and an NMI a lock that its CPU holds: then
+ * its change is refused, and the upgrade says so.
+ */
+#include <fcntl.h>
+#include "upgrade_run.h"
+
+#define BALLAST (9 * LOAD_KEYS)
+
+FIXTURE(interrupts)
+{
+	struct run run;
+	pthread_t nmis;
+	__u64 done[LOAD_CONTEXTS][LOAD_VERSIONS];
+};
+
+FIXTURE_VARIANT(interrupts)
+{
+	struct map_kind kind;
+};
+
+MAP_KIND_VARIANTS(interrupts);
+
+FIXTURE_SETUP(interrupts)
+{
+	run_setup(_metadata, &self->run);
+	self->run.interrupts = true;
+	self->run.upgrades = 2;	/* no plot */
+	self->run.ballast = variant->kind.array ? 0 : BALLAST;
+}
+
+FIXTURE_TEARDOWN(interrupts)
+{
+	run_teardown(&self->run);
+}
+
+/* The kernel asks each CPU for a backtrace, the others by an NMI. */
+static void *send_nmis(void *arg)
+{
+	struct load *load = arg;
+	int trigger = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
+
+	while (trigger >= 0 && !__atomic_load_n(&load->stop, __ATOMIC_SEQ_CST)) {
+		if (write(trigger, "l", 1) != 1)
+			break;
+		usleep(100000);
+	}
+	close(trigger);
+	return NULL;
+}
+
+static void count_done(FIXTURE_DATA(interrupts) *self)
+{
+	for (int i = 0; i < LOAD_INTERRUPTS; i++)
+		for (int version = 0; version < LOAD_VERSIONS; version++)
+			self->done[i / LOAD_CPUS][version] +=
+				self->run.load->interrupts[i].done[version];
+}
+
+static void upgrade_once(struct __test_metadata *_metadata, FIXTURE_DATA(interrupts) *self,
+			 const struct map_kind *kind, bool nmis)
+{
+	struct upgrade_report report = { .sz = sizeof(report) };
+	struct run *run = &self->run;
+	struct load *load = run->load;
+	struct verdict v;
+	__u64 refused;
+	int err;
+
+	memset(load, 0, sizeof(*load));
+	run_open_old(_metadata, run, kind);
+	run_open_new(_metadata, run, kind);
+	ASSERT_EQ(0, load_start(load));
+	if (nmis)
+		ASSERT_EQ(0, pthread_create(&self->nmis, NULL, send_nmis, load));
+	err = upgrade_run(run->upgrade, &report);
+	load_wait(load, 2000);
+	load_end(load);
+	if (nmis)
+		pthread_join(self->nmis, NULL);
+	load_judge(load, &v);
+	count_done(self);
+
+	refused = report.lock_failures + report.own_failures + report.copy_failures;
+	TH_LOG("%llu keys of %u; refused: %llu locks, %llu owners, %llu copies; evicted %llu",
+	       v.keys, bpf_map__max_entries(run->new->maps.new_map), report.lock_failures,
+	       report.own_failures, report.copy_failures, v.evicted);
+	EXPECT_EQ(0, report.handled_twice);
+	EXPECT_EQ(refused ? -EUCLEAN : 0, err) TH_LOG("upgrade_run: %s", report.error);
+	EXPECT_EQ(UPGRADE_DONE, report.phase);
+	EXPECT_EQ(0, v.lost + v.stale + v.resurrected)
+		TH_LOG("%llu lost, %llu stale, %llu resurrected: %s", v.lost, v.stale,
+		       v.resurrected, v.first);
+	if (!kind->lru)
+		EXPECT_LE(95, 100 * v.keys / bpf_map__max_entries(run->new->maps.new_map));
+
+	run_close_new(run);
+	run_close_old(run);
+}
+
+static void expect_done(struct __test_metadata *_metadata, const FIXTURE_DATA(interrupts) *self,
+			enum load_context context, const char *name)
+{
+	const __u64 *done = self->done[context];
+
+	TH_LOG("%s: %llu changes by the old version, %llu by the new one", name,
+	       done[LOAD_OLD], done[LOAD_NEW]);
+	EXPECT_LT(0, done[LOAD_OLD]);
+	EXPECT_LT(0, done[LOAD_NEW]);
+}
+
+TEST_F_TIMEOUT(interrupts, nothing_lost, SECONDS)
+{
+	upgrade_once(_metadata, self, &variant->kind, false);
+	expect_done(_metadata, self, LOAD_HARDIRQ, "hardirq");
+	expect_done(_metadata, self, LOAD_SOFTIRQ, "softirq");
+}
+
+/*
+ * Not for preallocated hash maps: 7.3 itself corrupts them if an NMI replaces an element
+ * while its CPU is replacing another one. To do so, it takes the CPU's spare element,
+ * which at that time is the replaced one, and still in its bucket.
+ */
+TEST_F_TIMEOUT(interrupts, nothing_lost_in_nmis, SECONDS)
+{
+	if (variant->kind.type == BPF_MAP_TYPE_HASH &&
+	    !(variant->kind.flags & BPF_F_NO_PREALLOC))
+		SKIP(return, "NMIs cannot update preallocated hash maps");
+	upgrade_once(_metadata, self, &variant->kind, true);
+	expect_done(_metadata, self, LOAD_NMI, "NMI");
+}
+
+TEST_HARNESS_MAIN
