@@ -5,6 +5,7 @@
 #include "upgrade_pairs.h"
 #include "upgrade_wide.h"
 #include "upgrade_pairs.skel.h"
+#include "upgrade_tool_same.skel.h"
 
 TEST_F(tool, plans)
 {
@@ -98,6 +99,22 @@ TEST_F(tool, refuses_others)
 	bpf_link__destroy(idle);
 	bpf_link__destroy(late);
 	upgrade_gen_old__destroy(other);
+}
+
+/* The new layout is as large as the old one, and must not be taken for it. */
+TEST_F(tool, refuses_again)
+{
+	__u32 map;
+
+	let_go(self);
+	PUT_OBJECT("same.o", upgrade_tool_same);
+	run(&told, "run", "pins", "same.o");
+	ASSERT_EQ(0, told.status) TH_LOG("%s", told.err);
+	call(1);
+	map = pinned_id("pins/counts");
+	EXPECT_REFUSED("pins/counts has the layout of counts already, and same.o converts another one to it: was it upgraded before?",
+		       "pins", "same.o");
+	EXPECT_EQ(map, pinned_id("pins/counts"));
 }
 
 TEST_HARNESS_MAIN

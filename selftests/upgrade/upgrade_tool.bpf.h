@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The new version counts in 64 bits, and also how many calls it has counted itself.
- * KIND is the type of its map.
+ * KIND is the type of its map. With COUNTER, the value can be as large as the old one's.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -13,9 +13,13 @@ struct old_count {
 	__u32 calls;
 };
 
+#ifndef COUNTER
+#define COUNTER __u64
+#endif
+
 struct count {
-	__u64 calls;
-	__u64 by_new;
+	COUNTER calls;
+	COUNTER by_new;
 };
 
 struct {

@@ -134,6 +134,24 @@ static int check_programs(struct task *task)
 			      foreign, task->pins) : 0;
 }
 
+static bool same(const struct side *a, const struct side *b)
+{
+	return side_has_types(a) && side_has_types(b) &&
+	       type_same(a->btf, a->key, b->btf, b->key) &&
+	       type_same(a->btf, a->value, b->btf, b->value);
+}
+
+/* The conversion would be that of another layout, which can be of the same size. */
+static bool is_converted(const struct task *task)
+{
+	struct side from;
+
+	return same(&task->old, &task->new) &&
+	       bpf_object__find_map_by_name(task->obj, task->config->old_map) &&
+	       !side_of_object(&from, task->obj, task->file, task->config->old_map) &&
+	       !same(&from, &task->new);
+}
+
 /* Also what the library would refuse, without the use of tracefs that it prepares. */
 static int check(struct task *task)
 {
@@ -146,6 +164,9 @@ static int check(struct task *task)
 
 	upgrade.pairs = &pair;
 	upgrade.count = 1;
+	if (is_converted(task))
+		return fail("%s has the layout of %s already, and %s converts another one to it: was it upgraded before?",
+			    task->old_pin.text, task->config->new_map, task->file);
 	if (check_maps(&pair))
 		return fail("%s cannot become %s of %s: %s", task->old_pin.text,
 			    task->config->new_map, task->file, task->error);
