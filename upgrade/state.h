@@ -41,7 +41,7 @@ enum upgrade_pass {
 /* The most that is verified and tested; upgrade_open() refuses more. */
 #define UPGRADE_MAX_CPUS 256
 #define UPGRADE_MAX_KEY 256
-#define UPGRADE_MAX_VALUE 4096
+#define UPGRADE_MAX_VALUE 8192
 #define UPGRADE_MAX_SPECIAL 8
 
 /* A field of a value that only the kernel touches: a spin lock, a timer and so on. */

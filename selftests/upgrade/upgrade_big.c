@@ -205,15 +205,15 @@ static int try_sizes(__u32 key_size, __u32 value_size)
 
 TEST(too_big)
 {
-	EXPECT_EQ(0, try_sizes(256, 4096));
-	EXPECT_EQ(-E2BIG, try_sizes(264, 4096));
-	EXPECT_EQ(-E2BIG, try_sizes(256, 4104));
+	EXPECT_EQ(0, try_sizes(256, 8192));
+	EXPECT_EQ(-E2BIG, try_sizes(264, 8192));
+	EXPECT_EQ(-E2BIG, try_sizes(256, 8200));
 }
 
 TEST(too_many_cpus)
 {
 	ASSERT_EQ(0, pretend("0-256\n"));
-	EXPECT_EQ(-E2BIG, try_sizes(256, 4096));
+	EXPECT_EQ(-E2BIG, try_sizes(256, 8192));
 }
 
 TEST_HARNESS_MAIN

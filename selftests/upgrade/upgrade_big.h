@@ -4,7 +4,7 @@
 #define UPGRADE_BIG_H
 
 #define BIG_KEY 32		/* words: 256 bytes */
-#define BIG_VALUE 512		/* words: 4 KiB */
+#define BIG_VALUE 1024		/* words: 8 KiB */
 
 struct big_key {
 	__u64 word[BIG_KEY];	/* in reverse order in the new version */
