@@ -25,7 +25,7 @@ TEST_F(tool, plans)
 	EXPECT_EQ(map, pinned_id("pins/counts"));
 	EXPECT_NE(0, access("pins/upgrade", F_OK));
 	run(&told, "status", "pins");
-	EXPECT_STREQ("pins: no upgrade\n", told.out);
+	EXPECT_STREQ("pins: no upgrade in progress\n", told.out);
 }
 
 /* In one line, whether it is asked to plan or to run. */
@@ -87,7 +87,7 @@ TEST_F(tool, refuses_others)
 	EXPECT_STREQ(expected, told.err);
 
 	ASSERT_EQ(0, bpf_obj_pin(bpf_link__fd(late), "pins/late"));
-	EXPECT_REFUSED("pins/late is not the link of an fentry or fmod_ret program: use the library",
+	EXPECT_REFUSED("pins/late is not the link of an fentry or fmod_ret program: first let one take its place, with the same map; for XDP, tcx, netkit and cgroups, use the library",
 		       "pins", "new.o");
 	ASSERT_EQ(0, unlink("pins/settings") || bpf_obj_pin(map, "pins/settings"));
 	EXPECT_REFUSED("the map settings in pins has other sizes than in new.o: only one map can be converted, so rename it",

@@ -121,7 +121,7 @@ static inline void expect_new(struct __test_metadata *_metadata, FIXTURE_DATA(to
 	EXPECT_NE(0, access("pins/upgrade", F_OK));
 	EXPECT_EQ(0, access("pins/count_calls", F_OK));
 	run(&told, "status", "pins");
-	EXPECT_STREQ("pins: no upgrade\n", told.out);
+	EXPECT_STREQ("pins: no upgrade in progress\n", told.out);
 }
 
 #endif /* UPGRADE_TOOL_H */

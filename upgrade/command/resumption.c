@@ -102,7 +102,7 @@ int status(int argc, char **argv)
 		return 1;
 	task.lock = folder_lock(pins);
 	if (access(task.next.text, F_OK))
-		printf("%s: no upgrade\n", pins);
+		printf("%s: no upgrade in progress\n", pins);
 	else if (task.lock < 0)
 		printf("%s: an upgrade is at work\n", pins);
 	else if (!task_state(task.next.text, &state) || state.phase < UPGRADE_SWITCHED)

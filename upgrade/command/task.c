@@ -114,14 +114,14 @@ static int check_programs(struct task *task)
 		any = true;
 		if (bpf_program__type(prog) != BPF_PROG_TYPE_TRACING ||
 		    !is_beside(bpf_program__expected_attach_type(prog)))
-			return fail("the program %s is SEC(\"%s\"), but only fentry and fmod_ret can be attached beside an old version: use the library",
+			return fail("the program %s is SEC(\"%s\"), but only fentry and fmod_ret can be attached beside an old version; for XDP, tcx, netkit and cgroups, use the library",
 				    bpf_program__name(prog), bpf_program__section_name(prog));
 	}
 	if (!any)
 		return fail("%s has no program to attach", task->file);
 	for (int i = 0; i < task->old_links.count; i++)
 		if (link[i].type != BPF_LINK_TYPE_TRACING || !is_beside(link[i].attach_type))
-			return fail("%s/%s is not the link of an fentry or fmod_ret program: use the library",
+			return fail("%s/%s is not the link of an fentry or fmod_ret program: first let one take its place, with the same map; for XDP, tcx, netkit and cgroups, use the library",
 				    task->pins, link[i].name);
 	if (!task->old_links.count)
 		return fail("there are no links in %s: pin those of the old version there",
