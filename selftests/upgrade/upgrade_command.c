@@ -5,9 +5,11 @@
 #include <signal.h>
 #include "upgrade_stop.h"
 #include "upgrade_tool.h"
+#include "upgrade_tool_moves.skel.h"
 
-/* While the program counts, nothing is lost. */
-static void runs(struct __test_metadata *_metadata, FIXTURE_DATA(tool) *self, bool old_decides)
+/* Upgrade while the program counts; returns how many calls it had to count. */
+static int run_counting(struct __test_metadata *_metadata, FIXTURE_DATA(tool) *self,
+			bool old_decides)
 {
 	int stop[2], done[2], n = 0;
 	pid_t child;
@@ -31,6 +33,14 @@ static void runs(struct __test_metadata *_metadata, FIXTURE_DATA(tool) *self, bo
 	ASSERT_EQ(sizeof(n), read(done[0], &n, sizeof(n)));
 	waitpid(child, NULL, 0);
 	EXPECT_LT(0, n);
+	return n;
+}
+
+/* Nothing is lost. */
+static void runs(struct __test_metadata *_metadata, FIXTURE_DATA(tool) *self, bool old_decides)
+{
+	int n = run_counting(_metadata, self, old_decides);
+
 	EXPECT_LT(0, count_in("pins/counts").by_new);
 	EXPECT_GT(n, count_in("pins/counts").by_new);
 	expect_new(_metadata, self, BEFORE + n);
@@ -45,6 +55,35 @@ TEST_F_TIMEOUT(tool, runs, SECONDS)
 TEST_F_TIMEOUT(tool, runs_old_decides, SECONDS)
 {
 	runs(_metadata, self, true);
+}
+
+/* Nor if the changes are neither reported nor refused. */
+TEST_F_TIMEOUT(tool, runs_through_pointer, SECONDS)
+{
+	through_pointer = true;
+	restart_old(_metadata, self, BPF_MAP_TYPE_HASH);
+	call(BEFORE);
+	runs(_metadata, self, false);
+}
+
+/* If the new version counts elsewhere, it has to claim the old version's element. */
+TEST_F_TIMEOUT(tool, runs_through_pointer_and_moves, SECONDS)
+{
+	struct count old, new;
+	int n;
+
+	PUT_OBJECT("new.o", upgrade_tool_moves);
+	through_pointer = true;
+	restart_old(_metadata, self, BPF_MAP_TYPE_HASH);
+	call(BEFORE);
+	n = run_counting(_metadata, self, false);
+	old = count_of(PID, "pins/counts");
+	new = count_of(PID + 1, "pins/counts");
+	EXPECT_LT(BEFORE, old.calls);
+	EXPECT_EQ(0, old.by_new);
+	EXPECT_LT(0, new.calls);
+	EXPECT_EQ(new.calls, new.by_new);
+	EXPECT_EQ(BEFORE + n, old.calls + new.calls);
 }
 
 /* The old program stays attached as long as its loader keeps the link. */

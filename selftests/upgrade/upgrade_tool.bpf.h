@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The new version counts in 64 bits, and also how many calls it has counted itself.
- * KIND is the type of its map. With COUNTER, the value can be as large as the old one's.
+ * KIND is the type of its map. With COUNTER, the value can be as large as the old
+ * one's. With MOVES, it counts in another element than the old version does.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -76,6 +77,14 @@ int BPF_PROG(count_calls, struct pt_regs *regs)
 
 	if (!upgrade_active() || upgrade_before_read(&pid))
 		return 0;
+#ifdef MOVES
+	/* So that nothing comes of what the old version counts meanwhile. */
+	if (upgrade_before_write(&pid))
+		return 0;
+	pid++;
+	if (upgrade_before_read(&pid))
+		return 0;
+#endif
 	step = bpf_map_lookup_elem(&settings, &zero);
 	found = bpf_map_lookup_elem(&counts, &pid);
 	if (found)

@@ -16,6 +16,9 @@
 
 static struct told told;
 
+/* The old version to be started counts through a pointer, which nobody reports. */
+static bool through_pointer;
+
 FIXTURE(tool)
 {
 	struct bpf_link *link;	/* of the old version, while a test keeps it */
@@ -36,6 +39,7 @@ static inline void start_old(struct __test_metadata *_metadata, FIXTURE_DATA(too
 	__u32 zero = 0, one = 1;
 
 	ASSERT_NE(NULL, old);
+	old->rodata->through_pointer = through_pointer;
 	ASSERT_EQ(0, bpf_map__set_type(old->maps.counts, type));
 	ASSERT_EQ(0, upgrade_tool_old__load(old));
 	self->link = bpf_program__attach(old->progs.count_calls);
@@ -95,16 +99,20 @@ struct count {
 	__u64 calls, by_new;
 };
 
-static inline struct count count_in(const char *map)
+static inline struct count count_of(__u32 pid, const char *map)
 {
 	struct count count = {};
-	__u32 pid = PID;
 	int fd = bpf_obj_get(map);
 
 	if (fd < 0 || bpf_map_lookup_elem(fd, &pid, &count))
 		count.calls = -1;
 	close(fd);
 	return count;
+}
+
+static inline struct count count_in(const char *map)
+{
+	return count_of(PID, map);
 }
 
 /* The new version counts, with the maps of the old one. */

@@ -24,6 +24,9 @@ struct {
 	__type(value, __u32);
 } settings SEC(".maps");
 
+/* Instead of an update, once there is an element. */
+const volatile bool through_pointer;
+
 SEC("fentry/__x64_sys_getpgid")
 int BPF_PROG(count_calls, struct pt_regs *regs)
 {
@@ -31,6 +34,10 @@ int BPF_PROG(count_calls, struct pt_regs *regs)
 	__u32 *step = bpf_map_lookup_elem(&settings, &zero);
 	struct count *found = bpf_map_lookup_elem(&counts, &pid), count = {};
 
+	if (found && through_pointer) {
+		__sync_fetch_and_add(&found->calls, step ? *step : 0);
+		return 0;
+	}
 	if (found)
 		count = *found;
 	count.calls += step ? *step : 0;
