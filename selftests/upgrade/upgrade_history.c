@@ -28,10 +28,13 @@ void load_remember(struct writer *w, const struct load_op *op, bool new, __u64 s
 
 void load_remember_alone(struct writer *w, const struct load_op *op, __u64 start, __u64 end)
 {
-	w->history[op->key].alone = (struct record){
-		start, end, op->stamp, op->kind == LOAD_DELETE,
-	};
+	struct history *h = &w->history[op->key];
+
 	w->by_old_alone++;
+	/* What the new version has changed in the same event is its own. */
+	if (h->key.new && h->key.start == start && !w->load->percpu)
+		return;
+	h->alone = (struct record){ start, end, op->stamp, op->kind == LOAD_DELETE };
 }
 
 static struct record record_of(const struct load_change *change, bool deleted)

@@ -111,9 +111,13 @@ void load_by_program(struct writer *w)
 			load_remember(w, &r->op[i], new, start, end);
 		else
 			w->failed++;
-		if (!new || r->result[LOAD_OLD][i] || r->op[i].kind == LOAD_READ)
+	}
+	/* The old version's program ran after all that the new one's did. */
+	for (__u32 i = 0; i < r->count; i++) {
+		if (r->result[LOAD_NEW][i] == LOAD_NOT_RUN || r->result[LOAD_OLD][i] ||
+		    r->op[i].kind == LOAD_READ)
 			continue;
-		if (result)
+		if (r->result[LOAD_NEW][i])
 			load_remember_alone(w, &r->op[i], start, end);
 		else
 			w->done_twice++;
