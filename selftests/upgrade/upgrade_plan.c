@@ -102,7 +102,7 @@ TEST_F(tool, refuses_others)
 }
 
 /* The new layout is as large as the old one, and must not be taken for it. */
-TEST_F(tool, refuses_again)
+TEST_F(tool, not_twice)
 {
 	__u32 map;
 
