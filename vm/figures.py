@@ -188,7 +188,7 @@ def load(file: Path, base: str) -> Results:
         raise wrong(f"its base is {content.get('base')}, not {base}")
     try:
         figures = dict(map(_figure_of, content["figures"]))
-        if len(figures) != len(content["figures"]):
+        if not figures or len(figures) != len(content["figures"]):
             raise ValueError
         build = str(content.get("build", ""))
         words = content["patches"], content["release"]

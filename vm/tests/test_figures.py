@@ -141,6 +141,7 @@ def test_file(tmp_path: Path) -> None:
         (lambda c: c.update(base="6.12"), r"its base is 6\.12, not 7\.3"),
         (lambda c: c.pop("figures"), "do not match the schema"),
         (lambda c: c.update(figures=[1]), "do not match the schema"),
+        (lambda c: c.update(figures=[]), "do not match the schema"),
         (lambda c: c["figures"].append(c["figures"][0]), "do not match the schema"),
         (lambda c: c["figures"][0].pop("setup"), "do not match the schema"),
         (lambda c: c["figures"][0].update(cost=None), "do not match the schema"),
