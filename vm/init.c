@@ -40,6 +40,7 @@ static const struct {
 	{ "tracefs", "/sys/kernel/tracing", "", SAFE | MS_NOEXEC, 1 },
 	{ "debugfs", "/sys/kernel/debug", "", SAFE | MS_NOEXEC, 1 },
 	{ "cgroup2", "/sys/fs/cgroup", "", SAFE | MS_NOEXEC, 1 },
+	{ "bpf", "/sys/fs/bpf", "mode=700", SAFE | MS_NOEXEC, 1 },
 };
 
 /* What udev would make; shells need them for <(…). */

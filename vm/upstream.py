@@ -41,8 +41,8 @@ TABLE = Path(__file__).with_name("upstream.toml")
 TEST_TIMEOUT = 900.0  # seconds; test_maps takes minutes in an emulated guest
 # test_progs ends itself after 2 minutes without progress, which emulation may need.
 _WATCHDOG = 600  # seconds
-# What the tests need in a guest: maps are pinned, and they connect to themselves.
-_SETUP = ("mount -t bpf bpf /sys/fs/bpf", "ip link set lo up")
+# What the tests need in a guest: they connect to themselves.
+_SETUP = "ip link set lo up"
 
 
 @dataclass(frozen=True)
@@ -221,14 +221,14 @@ class _Tests:
         guest = self._run.guest()
         if guest is self._guest:
             return guest
-        for command in map(str.split, _SETUP):
-            done = guest.run(command, timeout=60.0)
-            if done.status or done.timed_out:
-                raise GuestError(
-                    "the guest cannot be set up for the kernel's tests",
-                    command=command,
-                    detail=done.output,
-                    hint=f"the console's log is {guest.console.log}",
-                )
+        command = _SETUP.split()
+        done = guest.run(command, timeout=60.0)
+        if done.status or done.timed_out:
+            raise GuestError(
+                "the guest cannot be set up for the kernel's tests",
+                command=command,
+                detail=done.output,
+                hint=f"the console's log is {guest.console.log}",
+            )
         self._guest = guest
         return guest

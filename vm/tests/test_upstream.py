@@ -53,7 +53,7 @@ def upstream(project: Project) -> Project:
     (bpf / "test_kmods" / "Makefile").write_text("")
     shutil.rmtree(project.cache / "sources")
     project.archive()
-    executable(project.path / "bin" / "mount", "#!/bin/sh\n")
+    executable(project.path / "bin" / "ip", "#!/bin/sh\n")
     executable(project.path / "bin" / "clang-99", "#!/bin/sh\necho clang 99.1.0\n")
     for tool in LLVM:
         executable(project.path / "bin" / f"{tool}-99", "#!/bin/sh\n")
@@ -259,11 +259,11 @@ def test_older_tree(upstream: Project) -> None:
 
 
 def test_guest_that_cannot_be_set_up(upstream: Project) -> None:
-    executable(upstream.path / "bin" / "mount", "#!/bin/sh\necho no bpf; exit 32\n")
+    executable(upstream.path / "bin" / "ip", "#!/bin/sh\necho no lo; exit 1\n")
     write_list(upstream, "passes")
     ended = upstream.run("--upstream")
     assert ended.status == 7
-    assert "cannot be set up for the kernel's tests\n    no bpf\n" in ended.output
+    assert "cannot be set up for the kernel's tests\n    no lo\n" in ended.output
 
 
 # The list
