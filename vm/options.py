@@ -216,6 +216,9 @@ def _check(option: Namespace) -> None:
         if not hasattr(option, name):
             what = f"-p no:{plugin} blocks what the harness tells its results with"
             raise UsageError(what, hint="leave it out")
+    if getattr(option, "looponfail", False):
+        what = "--looponfail would start a session for each change"
+        raise UsageError(what, hint="use --last-failed")
     for name, least in (("cpus", 1), ("jobs", 1), ("upto", 0)):
         value = getattr(option, name)
         if value is not None and value < least:

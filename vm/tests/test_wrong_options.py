@@ -122,6 +122,12 @@ def test_plugin_of_pytest_that_is_blocked(
         Options.of(option)
 
 
+def test_looponfail(pytestconfig: pytest.Config) -> None:
+    option = pytestconfig._parser.parse(["--looponfail"])
+    with pytest.raises(UsageError, match="--looponfail would start a session"):
+        Options.of(option)
+
+
 def test_cache_that_cannot_be_written(project: Project) -> None:
     wrong = project.path / "pyproject.toml" / "x"
     ended = project.run(f"--cache={wrong}")
