@@ -117,7 +117,7 @@ int course_watch(struct upgrade *u)
 	err = err ?: check_room(u);
 	/* From the switch on, they see to it that an event is handled once. */
 	if (!err && u->gate)
-		err = upgrade_attach(u, GATE_FIRST, GATE_LAST);
+		err = upgrade_attach(u, GATE_FIRST, PASSED_DELETE);
 	return err;
 }
 
@@ -197,7 +197,7 @@ static int open_gate(struct upgrade *u)
 	int err = wait_for_programs(u);
 
 	u->state->gate = 0;
-	upgrade_detach(u, GATE_FIRST, GATE_LAST);
+	upgrade_detach(u, GATE_FIRST, PASSED_DELETE);
 	return err;
 }
 

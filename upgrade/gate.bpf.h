@@ -14,7 +14,8 @@ static __always_inline int upgrade_gate(struct bpf_map *map)
 /*
  * The kernel skips a program that interrupts a run of itself on the same CPU. So there
  * is one for each of the contexts that can interrupt one another: tasks, softirqs,
- * hardirqs and NMIs. They all run in all of them, and at least one is never skipped.
+ * hardirqs and NMIs. They all run in all of them, and at least one is not skipped,
+ * unless a task was preempted in another one.
  */
 #define UPGRADE_GATE(update, delete)					\
 SEC("?fmod_ret/bpf_map_trace_update_elem")				\
@@ -33,3 +34,25 @@ UPGRADE_GATE(upgrade_gate_update, upgrade_gate_delete)
 UPGRADE_GATE(upgrade_gate_update_2, upgrade_gate_delete_2)
 UPGRADE_GATE(upgrade_gate_update_3, upgrade_gate_delete_3)
 UPGRADE_GATE(upgrade_gate_update_4, upgrade_gate_delete_4)
+
+/* These run after it, and see what got through. */
+static __always_inline void upgrade_check_gate(struct bpf_map *map, int result)
+{
+	if (!result && upgrade_is_noted(map))
+		__sync_fetch_and_add(&upgrade.handled_twice, 1);
+}
+
+SEC("?fexit/bpf_map_trace_update_elem")
+int UPGRADE_PROG(upgrade_passed_update, struct bpf_map *map, void *key, void *value,
+		 __u64 map_flags, int result)
+{
+	upgrade_check_gate(map, result);
+	return 0;
+}
+
+SEC("?fexit/bpf_map_trace_delete_elem")
+int UPGRADE_PROG(upgrade_passed_delete, struct bpf_map *map, void *key, int result)
+{
+	upgrade_check_gate(map, result);
+	return 0;
+}

@@ -10,6 +10,7 @@ const char *const upgrade_programs[PROGRAMS] = {
 	"mark_all_cpus", "mark_take", "mark_batch",
 	"gate_update", "gate_delete", "gate_update_2", "gate_delete_2",
 	"gate_update_3", "gate_delete_3", "gate_update_4", "gate_delete_4",
+	"passed_update", "passed_delete",
 	"copy", "batch", "claim",
 };
 

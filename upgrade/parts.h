@@ -11,6 +11,7 @@ enum {
 	MARK_UPDATE, MARK_DELETE,	/* fentry of the hooks, or else of ... */
 	MARK_ALL_CPUS, MARK_TAKE, MARK_BATCH,	/* ... the map's own functions */
 	GATE_FIRST, GATE_LAST = GATE_FIRST + 7,	/* fmod_ret */
+	PASSED_UPDATE, PASSED_DELETE,	/* fexit */
 	COPY, BATCH, CLAIM, PROGRAMS,
 };
 extern const char *const upgrade_programs[PROGRAMS];	/* their names, without UPGRADE_NAME */

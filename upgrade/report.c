@@ -137,7 +137,7 @@ static void fill_in(struct upgrade_report *r, const struct pair *p)
 	r->own_failures += s->own_failures;
 	r->copy_failures += s->copy_failures;
 	r->write_errors += s->write_errors;
-	for (int i = MARK_UPDATE; i <= GATE_LAST; i++)
+	for (int i = MARK_UPDATE; i <= PASSED_DELETE; i++)
 		r->recursion_misses += misses(p->prog[i]);
 }
 

@@ -77,7 +77,8 @@ struct upgrade_state {
 	__u32 gate;		/* events note that the new version handles them */
 	__u32 replacing;	/* switched, but the old program is not replaced yet */
 	__u32 pairs;		/* that take part */
-	__u64 handled_twice;	/* events that upgrade_events had no room for */
+	__u64 handled_twice;	/* events that upgrade_events had no room for, or of
+				 * which the gate missed a change */
 };
 
 struct upgrade_pair_state {

@@ -78,7 +78,7 @@ static int watch_functions(struct pair *p)
 static void find_programs(struct pair *p)
 {
 	for (int i = 0; i < PROGRAMS; i++) {
-		bool gate = i >= GATE_FIRST && i <= GATE_LAST;
+		bool gate = i >= GATE_FIRST && i <= PASSED_DELETE;
 		bool function = i >= MARK_ALL_CPUS && i <= MARK_BATCH;
 
 		p->prog[i] = pair_program(p, upgrade_programs[i]);

@@ -42,23 +42,36 @@ struct {
 	__type(value, __u8);
 } upgrade_events SEC(".maps");
 
-__u32 key;		/* to be changed by an event */
-__u32 noted;		/* the new version handles it, too */
-long result;
+__u32 levels;		/* of interrupts that interrupt one another, at most 4 */
+__u32 level;		/* of the last one */
+__u32 noted;		/* the new version handles their events, too */
+long result[4];
 
-/* An interrupt: an event with both versions. */
-SEC("?fentry/upgrade_gate_update")
-int interrupt(void *ctx)
+/* An interrupt of a program of the gate: an event with both versions. */
+static void interrupt(__u32 at)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 event = (__u64)BPF_CORE_READ(task, bpf_ctx), value = 77;
+	__u32 key = 1;
 	__u8 one = 1;
 
-	if (!key)
-		return 0;
+	if (level != at || level == levels)
+		return;
+	level++;
 	if (noted)
 		bpf_map_update_elem(&upgrade_events, &event, &one, BPF_ANY);
-	result = bpf_map_update_elem(&old_map, &key, &value, BPF_ANY);
-	key = 0;
-	return 0;
+	result[at] = bpf_map_update_elem(&old_map, &key, &value, BPF_ANY);
 }
+
+#define INTERRUPT(program, at)			\
+SEC("?fentry/upgrade_gate_update")		\
+int program(void *ctx)				\
+{						\
+	interrupt(at);				\
+	return 0;				\
+}
+
+INTERRUPT(first, 0)
+INTERRUPT(second, 1)
+INTERRUPT(third, 2)
+INTERRUPT(fourth, 3)

@@ -26,10 +26,15 @@ static void *change(void *arg)
 	return NULL;
 }
 
-static int attach_to(struct bpf_program *prog, const struct bpf_program *target)
+static int aim(struct bpf_program *prog, const struct bpf_program *target)
 {
-	bpf_program__set_autoload(prog, true);
-	bpf_program__set_attach_target(prog, bpf_program__fd(target), bpf_program__name(target));
+	return bpf_program__set_autoload(prog, true) ?:
+	       bpf_program__set_attach_target(prog, bpf_program__fd(target),
+					      bpf_program__name(target));
+}
+
+static int load_and_attach(void)
+{
 	return upgrade_busy__load(busy) ?: upgrade_busy__attach(busy);
 }
 
@@ -37,7 +42,8 @@ static int attach_to(struct bpf_program *prog, const struct bpf_program *target)
 static void attach_busy(FIXTURE_DATA(small) *self)
 {
 	busy = upgrade_busy__open();
-	self->found = attach_to(busy->progs.nest, self->skel->progs.upgrade_mark_update) ?:
+	self->found = aim(busy->progs.nest, self->skel->progs.upgrade_mark_update) ?:
+		      load_and_attach() ?:
 		      pthread_create(&thread, NULL, change, NULL);
 }
 
@@ -54,19 +60,23 @@ TEST_F_TIMEOUT(small, other_maps_change, SECONDS)
 	upgrade_busy__destroy(busy);
 }
 
-static void attach_interrupt(FIXTURE_DATA(small) *self)
+static void attach_interrupts(FIXTURE_DATA(small) *self)
 {
 	busy = upgrade_busy__open();
 	bpf_map__reuse_fd(busy->maps.old_map, self->old);
 	bpf_map__reuse_fd(busy->maps.upgrade_events,
 			  bpf_map__fd(self->skel->maps.upgrade_events));
-	self->found = attach_to(busy->progs.interrupt, self->skel->progs.upgrade_gate_update);
+	self->found = aim(busy->progs.first, self->skel->progs.upgrade_gate_update) ?:
+		      aim(busy->progs.second, self->skel->progs.upgrade_gate_update_2) ?:
+		      aim(busy->progs.third, self->skel->progs.upgrade_gate_update_3) ?:
+		      aim(busy->progs.fourth, self->skel->progs.upgrade_gate_update_4) ?:
+		      load_and_attach();
 }
 
 /* An event that the old version handles, or the new one, while the gate is at another one. */
 static void event_of_old(FIXTURE_DATA(small) *self)
 {
-	busy->bss->key = 1;
+	busy->bss->levels = 1;
 	change_once(self);
 }
 
@@ -76,13 +86,21 @@ static void event_of_new(FIXTURE_DATA(small) *self)
 	event_of_old(self);
 }
 
+/* Each of these events interrupts another program of the gate. */
+static void events_of_new(FIXTURE_DATA(small) *self)
+{
+	busy->bss->noted = 1;
+	busy->bss->levels = 4;
+	change_once(self);
+}
+
 TEST_F_TIMEOUT(small, gate_misses_nothing, SECONDS)
 {
-	self->on_attach = attach_interrupt;
+	self->on_attach = attach_interrupts;
 	self->on_detach = event_of_old;
 	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
 	EXPECT_EQ(0, self->found);
-	EXPECT_EQ(0, busy->bss->result);
+	EXPECT_EQ(0, busy->bss->result[0]);
 	EXPECT_EQ(0, self->report.handled_twice);
 	EXPECT_LT(0, self->report.recursion_misses);
 	EXPECT_EQ(77, get_new(self, 1, 0));
@@ -92,13 +110,27 @@ TEST_F_TIMEOUT(small, gate_misses_nothing, SECONDS)
 /* One of the gate's programs is skipped; the others refuse what the old version does. */
 TEST_F_TIMEOUT(small, gate_in_an_interrupt, SECONDS)
 {
-	self->on_attach = attach_interrupt;
+	self->on_attach = attach_interrupts;
 	self->on_detach = event_of_new;
 	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
 	EXPECT_EQ(0, self->found);
-	EXPECT_EQ(-EPERM, busy->bss->result);
+	EXPECT_EQ(-EPERM, busy->bss->result[0]);
 	EXPECT_LT(0, self->report.recursion_misses);
 	EXPECT_EQ(10, get_new(self, 1, 0));
+	upgrade_busy__destroy(busy);
+}
+
+/* All of them are skipped for the last of four. */
+TEST_F_TIMEOUT(small, gate_misses_a_change, SECONDS)
+{
+	self->on_attach = attach_interrupts;
+	self->on_detach = events_of_new;
+	EXPECT_EQ(-EUCLEAN, run(self));
+	EXPECT_EQ(0, self->found);
+	for (int i = 0; i < 3; i++)
+		EXPECT_EQ(-EPERM, busy->bss->result[i]);
+	EXPECT_EQ(0, busy->bss->result[3]);
+	EXPECT_EQ(1, self->report.handled_twice) TH_LOG("%s", self->report.error);
 	upgrade_busy__destroy(busy);
 }
 
