@@ -13,9 +13,9 @@ static __always_inline int upgrade_gate(struct bpf_map *map)
 
 /*
  * The kernel skips a program that interrupts a run of itself on the same CPU. So there
- * is one for each of the contexts that can interrupt one another: tasks, softirqs,
- * hardirqs and NMIs. They all run in all of them, and at least one is not skipped,
- * unless a task was preempted in another one.
+ * are as many as contexts that can interrupt one another: tasks, softirqs, hardirqs and
+ * NMIs. A change runs all of them until one refuses it, and at least one is not skipped,
+ * unless a task was preempted in it.
  */
 #define UPGRADE_GATE(update, delete)					\
 SEC("?fmod_ret/bpf_map_trace_update_elem")				\

@@ -10,7 +10,7 @@
 enum {
 	MARK_UPDATE, MARK_DELETE,	/* fentry of the hooks, or else of ... */
 	MARK_ALL_CPUS, MARK_TAKE, MARK_BATCH,	/* ... the map's own functions */
-	GATE_FIRST, GATE_LAST = GATE_FIRST + 7,	/* fmod_ret */
+	GATE_FIRST, GATE_LAST = GATE_FIRST + 2 * 4 - 1,	/* fmod_ret: four on each hook */
 	PASSED_UPDATE, PASSED_DELETE,	/* fexit */
 	COPY, BATCH, CLAIM, PROGRAMS,
 };

@@ -258,7 +258,7 @@ def _check(option: Namespace) -> None:
         *(("git_tree", other) for other in NOT_GIT),
         *(("base", other) for other in NOT_ALL if option.base == ALL),
         # Some faults need another CPU, but not each of those that are named.
-        *[("cpus", "faults")] * (option.command is None),
+        *((("cpus", "faults"),) if not option.command else ()),
         *(("upstream", other) for other in NOT_UPSTREAM),
         *(
             ("prove_kvm", other)

@@ -166,10 +166,10 @@ def _is_special(path: Path) -> bool:
 
 def write_junit(junit: LogXML) -> None:
     """Write what there is so far. OSError if that fails; then it is as before."""
-    final = os.path.realpath(junit.logfile)
-    if _is_special(Path(final)):
+    if _is_special(Path(junit.logfile)):
         junit.pytest_sessionfinish()
         return
+    final = os.path.realpath(junit.logfile)
     junit.logfile = f"{final}.part"
     try:
         junit.pytest_sessionfinish()

@@ -77,7 +77,7 @@ static __always_inline struct load_interrupt *interrupt_in(enum load_context con
 	__u32 i = context * LOAD_CPUS + bpf_get_smp_processor_id();
 	struct load_interrupt *in = bpf_map_lookup_elem(&interrupts, &i);
 
-	return in && in->writer ? in : NULL;
+	return in && in->writer && !in->stop ? in : NULL;
 }
 
 #define INTERRUPT(version, name, context, function, active)			\

@@ -32,7 +32,8 @@ void load_remember_alone(struct writer *w, const struct load_op *op, __u64 start
 
 	w->by_old_alone++;
 	/* What the new version has changed in the same event is its own. */
-	if (h->key.new && h->key.start == start && !w->load->percpu)
+	if (h->key.new && h->key.start == start &&
+	    !(w->load->percpu && op->kind == LOAD_DELETE))
 		return;
 	h->alone = (struct record){ start, end, op->stamp, op->kind == LOAD_DELETE };
 }

@@ -141,14 +141,6 @@ static bool in_old_map(const struct load *load, __u32 key)
 	return !bpf_map_lookup_elem(load->old_fd, &key, value);
 }
 
-/* From the old map; with ballast, the new one is full enough as well. */
-static bool may_be_evicted(const struct load *load, __u32 key, const struct last *last)
-{
-	if (!load->lru)
-		return false;
-	return load->ballast || (!last->new && !in_old_map(load, key));
-}
-
 static void judge_key(const struct load *load, __u32 key, struct verdict *v)
 {
 	__u64 value[LOAD_CPUS * STRIDE] = {};
@@ -158,7 +150,7 @@ static void judge_key(const struct load *load, __u32 key, struct verdict *v)
 	if (bpf_map_lookup_elem(load->new_fd, &new_key, value)) {
 		if (last.none || last.deleted)
 			return;
-		if (may_be_evicted(load, key, &last)) {
+		if (load->lru && !last.new && !in_old_map(load, key)) {
 			v->evicted++;
 			return;
 		}
@@ -194,16 +186,25 @@ static void judge_ballast(const struct load *load, __u32 key, struct verdict *v)
 	__u32 new_key = key + LOAD_SHIFT, stamp = load_fill_stamp(key);
 
 	if (bpf_map_lookup_elem(load->new_fd, &new_key, value)) {
-		v->evicted += load->lru;
-		v->lost += !load->lru;
+		if (load->lru && !in_old_map(load, key)) {
+			v->evicted++;
+			return;
+		}
+		v->lost++;
 		say(v, "key %u is lost, which nobody changed", key);
 		return;
 	}
 	v->keys++;
-	if (value[0] == stamp && value[1] == LOAD_CHECK(stamp))
-		return;
-	v->stale++;
-	say(v, "key %u holds %llx %llx; nobody changed it", key, value[0], value[1]);
+	for (int slot = 0; slot < (load->percpu ? load->cpus : 1); slot++) {
+		const __u64 *seen = value + slot * STRIDE;
+
+		if (seen[0] == stamp && seen[1] == LOAD_CHECK(stamp))
+			continue;
+		v->stale++;
+		say(v, "key %u, slot %d holds %llx %llx; nobody changed it", key, slot,
+		    seen[0], seen[1]);
+		break;
+	}
 }
 
 void load_judge(const struct load *load, struct verdict *verdict)

@@ -146,7 +146,7 @@ TEST_F_TIMEOUT(once, by_one_version, SECONDS)
 
 static void fill(int events)
 {
-	__u64 event = 0;
+	__u64 event = 1;		/* 0: no event, but a system call */
 	__u8 one = 1;
 	int err;
 

@@ -9,7 +9,7 @@
 void load_by_program(struct writer *writer);
 void load_by_syscall(struct writer *writer);
 
-/* Fill half of the old map. 0 or an errno. */
+/* Fill half of the old map, or with ballast, all of it. 0 or an errno. */
 int load_fill(struct load *load);
 
 #endif /* UPGRADE_OPS_H */

@@ -47,7 +47,8 @@ struct load_change {
 
 /* What a CPU has changed in a context: the last changes of each key. */
 struct load_interrupt {
-	__u32 writer;		/* its number; 0: do nothing */
+	__u32 writer;		/* its number; 0: not to change anything */
+	__u32 stop;
 	__u32 array;
 	__u32 sequence;
 	__u64 done[LOAD_VERSIONS], failed;

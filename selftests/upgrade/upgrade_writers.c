@@ -20,6 +20,8 @@ int load_shape(struct load *load, struct bpf_map *map, __u32 type, __u32 flags, 
 		       type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 	if (load->array)
 		size = new ? LOAD_KEYS + LOAD_SHIFT : LOAD_KEYS;
+	else if (ballast && load->lru && new)
+		size = 2 * load->cpus * (LOAD_KEYS + ballast);
 	else if (ballast)
 		size = LOAD_KEYS + ballast;
 	else if (load->lru && !new)
@@ -127,7 +129,7 @@ int load_start(struct load *load)
 void load_end(struct load *load)
 {
 	for (int i = 0; i < LOAD_INTERRUPTS && load->interrupts; i++)
-		__atomic_store_n(&load->interrupts[i].writer, 0, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&load->interrupts[i].stop, 1, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&load->stop, 1, __ATOMIC_SEQ_CST);
 	for (int i = 0; i < LOAD_THREADS; i++)
 		if (load->writer[i].thread)

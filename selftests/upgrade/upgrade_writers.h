@@ -10,7 +10,8 @@ struct bpf_map;
 /*
  * Set type, flags and size of a map that is not loaded yet. The old map is small
  * enough for a hash to fill up and an LRU map to evict, the new one large enough
- * that neither happens; with ballast, both have room for all keys and no more.
+ * that neither happens. With ballast, they have room for all keys and no more, but for
+ * a new LRU map.
  */
 int load_shape(struct load *load, struct bpf_map *map, __u32 type, __u32 flags, bool new);
 

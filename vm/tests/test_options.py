@@ -74,6 +74,7 @@ def test_junit_file_that_is_none(project: Project, tmp_path: Path) -> None:
             reader.kill()
     assert text.count(b"<testcase ") == 3 and text.count(b"<?xml ") == 1
     project.run("--junitxml", str(link))
+    assert "<testsuites" in project.run("--junitxml", "/dev/stdout").output
     assert link.is_symlink() and (tmp_path / "file").exists()
 
 
