@@ -23,6 +23,16 @@ struct map_kind {
 	bool uncounted;		/* bpf_map_sum_elem_count() is always 0 */
 };
 
+/*
+ * Can an NMI replace elements of this map? 7.3 itself corrupts a preallocated hash map if
+ * its CPU is replacing another one just then: the spare element of the CPU, which the NMI
+ * takes, is the one that is being replaced, and still in its bucket.
+ */
+static inline bool nmi_can_update(__u32 type, __u32 flags)
+{
+	return type != BPF_MAP_TYPE_HASH || (flags & BPF_F_NO_PREALLOC);
+}
+
 /* Add all eight kinds as variants of a fixture whose variant has a map_kind. */
 #define MAP_KIND_VARIANTS(fixture)					\
 	FIXTURE_VARIANT_ADD(fixture, array)				\

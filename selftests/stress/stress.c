@@ -95,7 +95,7 @@ TEST_F_TIMEOUT(stress, every_path, SECONDS + load_seconds())
 	seen = nmis() - before;
 	printf("# perf: %s: %llu runs, %lu NMIs\n", s->hardware ?
 	       "a hardware counter, in NMI context" :
-	       "no hardware counter, so cpu-clock, in hard interrupt context",
+	       "cpu-clock, in hard interrupt context",
 	       skel->bss->perf_runs, seen);
 	if (s->hardware)
 		EXPECT_LT(0, seen);

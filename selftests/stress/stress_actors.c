@@ -121,7 +121,7 @@ int actors_start(struct actors *s)
 {
 	int err = 0;
 
-	s->hardware = has_hardware();
+	s->hardware = s->nmis && has_hardware();
 	for (int cpu = 0; cpu < s->cpus && !err; cpu++)
 		err = start_perf(s, cpu) ?: start_thread(s, ops_change, cpu) ?:
 		      start_thread(s, change_by_program, cpu);

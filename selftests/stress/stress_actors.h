@@ -26,12 +26,13 @@ struct actor {
 struct actors {
 	__u32 type, flags;		/* of the maps */
 	bool array;
+	bool nmis;			/* can change the maps */
 	bool cpu_flags;			/* BPF_F_CPU and BPF_F_ALL_CPUS are valid */
 	bool only_new;			/* only insert and delete, and only in `target` */
 	struct stress *skel;
 	int cpus;
 	int target, locked;		/* map fds; locked is -1 if not supported */
-	bool hardware;			/* do the perf events count in hardware? */
+	bool hardware;			/* the perf events count in hardware */
 	int perf[STRESS_CPUS];
 	struct actor actor[ACTORS];
 	int n;

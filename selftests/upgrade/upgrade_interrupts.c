@@ -136,15 +136,9 @@ TEST_F_TIMEOUT(interrupts, nothing_lost, SECONDS)
 	expect_done(_metadata, self, LOAD_SOFTIRQ, "softirq");
 }
 
-/*
- * Not for preallocated hash maps: 7.3 itself corrupts them if an NMI replaces an element
- * while its CPU is replacing another one. To do so, it takes the CPU's spare element,
- * which at that time is the replaced one, and still in its bucket.
- */
 TEST_F_TIMEOUT(interrupts, nothing_lost_in_nmis, SECONDS)
 {
-	if (variant->kind.type == BPF_MAP_TYPE_HASH &&
-	    !(variant->kind.flags & BPF_F_NO_PREALLOC))
+	if (!nmi_can_update(variant->kind.type, variant->kind.flags))
 		SKIP(return, "NMIs cannot update preallocated hash maps");
 	if (libbpf_num_possible_cpus() < 2)
 		SKIP(return, "NMIs are sent to the other CPUs, of which there are none");
