@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "kselftest_harness.h"
+#include "cpu.h"
 #include "newer.h"
 
 #define SECONDS 240	/* timeout of long tests: emulation on a loaded host is slow */

@@ -64,7 +64,7 @@ TEST_F(evict, stolen)
 
 	open_map(_metadata, &self->lru, &variant->kind, 1);
 	ASSERT_EQ(0, put(&self->lru, 1, BPF_ANY));
-	run_on(_metadata, 1);
+	ASSERT_EQ(0, use_cpu(1));
 	ASSERT_EQ(0, put(&self->lru, 2, BPF_ANY));
 	EXPECT_EQ(own, present(&self->lru, 1));
 	expect_exact(_metadata, &self->lru, 1, 3, self->lru.cpus);
@@ -121,7 +121,7 @@ TEST_F(evict, by_its_own_update)
 
 	open_map(_metadata, &self->lru, &variant->kind, 1);
 	ASSERT_EQ(0, put(&self->lru, 1, BPF_ANY));
-	run_on(_metadata, 0);
+	ASSERT_EQ(0, use_cpu(0));
 	err = put(&self->lru, 1, BPF_NOEXIST);
 	EXPECT_EQ(0, err) TH_LOG("the old element was evicted first");
 	EXPECT_EQ(1, self->lru.skel->bss->evicted[1]);

@@ -3,7 +3,6 @@
 #ifndef EVICT_TEST_H
 #define EVICT_TEST_H
 
-#include <sched.h>
 #include "bpf_harness.h"
 #include "evict.h"
 #include "evict.skel.h"
@@ -15,15 +14,6 @@ struct lru {
 	int cpus;	/* how many values an element has */
 };
 
-static inline void run_on(struct __test_metadata *_metadata, int cpu)
-{
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
-	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
-}
-
 static inline void open_map(struct __test_metadata *_metadata, struct lru *lru,
 			    const struct map_kind *kind, __u32 max_entries)
 {
@@ -34,7 +24,7 @@ static inline void open_map(struct __test_metadata *_metadata, struct lru *lru,
 	ASSERT_LT(1, lru->nr_cpus) TH_LOG("the guest needs two CPUs");
 	ASSERT_GE(EVICT_CPUS, lru->nr_cpus);
 	lru->cpus = kind->percpu ? lru->nr_cpus : 1;
-	run_on(_metadata, 0);
+	ASSERT_EQ(0, use_cpu(0));
 	skel = lru->skel = evict__open();
 	ASSERT_NE(NULL, skel);
 	bpf_map__set_type(skel->maps.target, kind->type);

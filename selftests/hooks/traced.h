@@ -7,7 +7,6 @@
 #ifndef TRACED_H
 #define TRACED_H
 
-#include <sched.h>
 #include <string.h>
 #include "hook_test.h"
 #include "recorder.skel.h"
@@ -48,7 +47,6 @@ static inline void traced_open(struct __test_metadata *_metadata, struct traced 
 			       const struct map_kind *kind, unsigned int via)
 {
 	struct recorder *skel;
-	cpu_set_t cpus;
 
 	libbpf_set_print(print_warnings);
 	t->kind = kind;
@@ -59,9 +57,7 @@ static inline void traced_open(struct __test_metadata *_metadata, struct traced 
 
 	/* Not CPU 0, to catch a CPU number that is always 0. */
 	t->cpu = t->nr_cpus - 1;
-	CPU_ZERO(&cpus);
-	CPU_SET(t->cpu, &cpus);
-	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
+	ASSERT_EQ(0, use_cpu(t->cpu));
 
 	skel = t->skel = recorder__open();
 	ASSERT_NE(NULL, skel);

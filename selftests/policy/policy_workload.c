@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <bpf/bpf.h>
+#include "cpu.h"
 #include "policy_workload.h"
 
 struct workload *workload_start(const char *members, const char *folder)
@@ -22,7 +22,6 @@ struct workload *workload_start(const char *members, const char *folder)
 		return NULL;
 	for (int i = 0; i < WORKERS; i++) {
 		struct worker *worker;
-		cpu_set_t cpu;
 		int inherited;
 
 		snprintf(path, sizeof(path), "%s/%d", folder, i);
@@ -35,9 +34,7 @@ struct workload *workload_start(const char *members, const char *folder)
 		if (worker->pid == 0) {
 			worker->pid = getpid();
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			CPU_ZERO(&cpu);
-			CPU_SET(i % cpus, &cpu);
-			sched_setaffinity(0, sizeof(cpu), &cpu);
+			use_cpu(i % cpus);
 			worker_run(worker, &workload->wanted, members, inherited);
 		}
 		close(inherited);

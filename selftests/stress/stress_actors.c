@@ -2,11 +2,11 @@
 /* Threads on each CPU, and what runs in their interrupts. */
 #include <errno.h>
 #include <linux/perf_event.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "cpu.h"
 #include "stress_actors.h"
 #include "stress_ops.h"
 
@@ -47,11 +47,8 @@ static void *act(void *arg)
 {
 	struct actor *a = arg;
 	struct actors *s = a->all;
-	cpu_set_t cpus;
 
-	CPU_ZERO(&cpus);
-	CPU_SET(a->cpu, &cpus);
-	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+	if (use_cpu(a->cpu))
 		fail(s, "sched_setaffinity", -errno);
 	if (!take_slot(a))
 		fail(s, "two threads with one slot", -EBUSY);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* bpf-upgrade with maps of other types, while the program counts on two CPUs. */
-#include <sched.h>
 #include <sys/mman.h>
 #include "upgrade_tool.h"
 #include "upgrade_tool_lru.skel.h"
@@ -9,15 +8,6 @@
 #define CPUS 2
 #define ELEMENTS 200		/* more than an LRU map of 64 holds */
 #define TENFOLD(key) (10 * (key))
-
-static void use_cpu(int cpu)
-{
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
-	sched_setaffinity(0, sizeof(cpus), &cpus);
-}
 
 /* A process that makes the calls that are counted. */
 struct caller {

@@ -4,7 +4,6 @@
  * holds as many elements as README.md promises, all of them right, and all that the
  * new version wrote.
  */
-#include <sched.h>
 #include "upgrade_small.h"
 
 #define FULL 2000		/* elements that both maps can hold */
@@ -71,13 +70,10 @@ static void upgrade_full(struct __test_metadata *_metadata, FIXTURE_DATA(small) 
 			 __u32 flags, __u32 size, __u32 promised)
 {
 	struct upgrade_report *r = &self->report;
-	cpu_set_t cpus;
 	__u32 found;
 
 	/* Each CPU has free elements of its own: what is evicted depends on where this runs. */
-	CPU_ZERO(&cpus);
-	CPU_SET(0, &cpus);
-	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
+	ASSERT_EQ(0, use_cpu(0));
 	ASSERT_EQ(0, use_lru(self, flags, size));
 	self->on_detach = read_and_write;
 	EXPECT_EQ(0, run(self)) TH_LOG("%s", r->error);

@@ -2,7 +2,6 @@
 /* Each event is handled by one of the two versions, never by both nor by neither. */
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <unistd.h>
 #include <sys/syscall.h>
 #include "bpf_harness.h"
@@ -34,15 +33,6 @@ FIXTURE_VARIANT_ADD(once, old_decides) { .old_decides = true };
 static void event(__u32 key)
 {
 	syscall(SYS_getpgid, ONCE_MAGIC + key);
-}
-
-static void use_cpu(int cpu)
-{
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
-	sched_setaffinity(0, sizeof(cpus), &cpus);
 }
 
 static void *event_in_flight(void *arg)

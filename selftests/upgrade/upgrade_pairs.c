@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include "upgrade_pairs_fixture.h"
 #include "upgrade_progress.h"
@@ -20,11 +19,8 @@ static int stop;
 static void *call(void *arg)
 {
 	int first = (long)arg;
-	cpu_set_t cpus;
 
-	CPU_ZERO(&cpus);
-	CPU_SET(first, &cpus);
-	sched_setaffinity(0, sizeof(cpus), &cpus);
+	use_cpu(first);
 	for (int key = first; !__atomic_load_n(&stop, __ATOMIC_SEQ_CST);
 	     key = (key + THREADS) % PAIRS_KEYS) {
 		syscall(SYS_getpgid, PAIRS_MAGIC + key);

@@ -13,15 +13,6 @@
 #define KEY 5
 #define TRIES 100		/* until a tick interrupts the first update halfway */
 
-static void use_cpu(int cpu)
-{
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
-	sched_setaffinity(0, sizeof(cpus), &cpus);
-}
-
 static char buffer[3][TORN_SIZE];
 
 /* Fill the element with that byte. */

@@ -4,7 +4,6 @@
 #define UPGRADE_TRAFFIC_H
 
 #include <pthread.h>
-#include <sched.h>
 #include <unistd.h>
 #include "bpf_harness.h"
 #include "upgrade_conntrack.h"
@@ -31,11 +30,8 @@ static void *traffic_run(void *arg)
 		    .data_in = &packet, .data_size_in = sizeof(packet),
 		    .batch_size = BURST, .repeat = BURST);
 	struct sender *s = arg;
-	cpu_set_t cpus;
 
-	CPU_ZERO(&cpus);
-	CPU_SET(s->cpu, &cpus);
-	sched_setaffinity(0, sizeof(cpus), &cpus);
+	use_cpu(s->cpu);
 	while (!s->err && s->packets && !__atomic_load_n(&s->stop, __ATOMIC_SEQ_CST)) {
 		s->err = bpf_prog_test_run_opts(bpf_program__fd(s->prog), &opts);
 		if (s->packets == FOREVER)

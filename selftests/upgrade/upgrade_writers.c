@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Two threads on each CPU, and the gate that holds back half of them. */
-#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 #include <bpf/libbpf.h>
+#include "cpu.h"
 #include "upgrade_ops.h"
 #include "upgrade_writers.h"
 
@@ -56,11 +56,8 @@ static void wait_at_gate(struct writer *w)
 static void *work(void *arg)
 {
 	struct writer *w = arg;
-	cpu_set_t cpus;
 
-	CPU_ZERO(&cpus);
-	CPU_SET(w->cpu, &cpus);
-	pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+	use_cpu(w->cpu);
 	while (!__atomic_load_n(&w->load->stop, __ATOMIC_SEQ_CST)) {
 		wait_at_gate(w);
 		if (w->program)
