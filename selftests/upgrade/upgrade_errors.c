@@ -85,6 +85,22 @@ static void replace(FIXTURE_DATA(small) *self)
 	set_old(self, 9, 90);
 }
 
+/* The new version fails to delete a key, before the old version creates it. */
+static void delete_and_create(FIXTURE_DATA(small) *self)
+{
+	self->result[0] = run_op(self, WIDE_DELETE, 8, 0, 0);
+	delete_old(self, 4);
+	set_old(self, 8, 80);
+}
+
+TEST_F_TIMEOUT(small, deletion_that_fails, SECONDS)
+{
+	self->on_detach = delete_and_create;
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(-ENOENT, self->result[0]);
+	EXPECT_EQ(80, get_new(self, 8, 0));
+}
+
 TEST_F_TIMEOUT(small, replacement_in_full_maps, SECONDS)
 {
 	ASSERT_EQ(0, reopen_new(self, ENTRIES));

@@ -42,14 +42,6 @@ static void change_and_die(FIXTURE_DATA(small) *self)
 	die(self);
 }
 
-static int claim(FIXTURE_DATA(small) *self, __u32 key)
-{
-	struct wide_key wide = { key };
-
-	return upgrade_claim(bpf_program__fd(self->skel->progs.upgrade_claim), &wide,
-			     sizeof(wide));
-}
-
 /* A writer: it updates or, with value 0, deletes. */
 static int write_as_told(FIXTURE_DATA(small) *self, __u32 key, __u64 value)
 {

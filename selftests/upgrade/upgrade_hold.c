@@ -42,12 +42,10 @@ static int last_written, stop;
 
 static int write_one(FIXTURE_DATA(small) *self, __u32 value)
 {
-	struct wide_key key = { 1 };
 	int err = set_old(self, 1, value);
 
 	if (err == -EPERM)
-		err = upgrade_claim(bpf_program__fd(self->skel->progs.upgrade_claim), &key,
-				    sizeof(key)) ?: set_new(self, 1, value);
+		err = claim(self, 1) ?: set_new(self, 1, value);
 	return err;
 }
 

@@ -7,6 +7,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include "upgrade_once.h"
+#include "upgrade_slow.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -43,6 +44,8 @@ static __always_inline void upgrade_convert_value(const __u64 *old, __u64 *new)
 
 __u32 handled[ONCE_KEYS];	/* by the new version */
 long old_result[ONCE_KEYS];
+__u32 slow_key;			/* of an event in which the old version spins */
+struct slow_point slow_old;
 
 static __always_inline __u32 key_of(const struct pt_regs *regs)
 {
@@ -56,9 +59,12 @@ int BPF_PROG(old_event, const struct pt_regs *regs)
 	__u32 key = key_of(regs);
 	__u64 value = key;
 
-	if (key < ONCE_KEYS)
+	if (key < ONCE_KEYS) {
+		if (key == slow_key)
+			slow_down(&slow_old);
 		old_result[key % ONCE_KEYS] = bpf_map_update_elem(&old_map, &key, &value,
 								  BPF_ANY);
+	}
 	return 0;
 }
 

@@ -6,11 +6,13 @@
 #include <sys/syscall.h>
 #include "bpf_harness.h"
 #include "upgrade_once.h"
+#include "upgrade_progress.h"
 #include "upgrade_reason.h"
+#include "upgrade_slow.h"
 #include "upgrade_between.skel.h"
 #include "upgrade_once.skel.h"
 
-enum { BEFORE = 1, IN_FLIGHT, BOTH_ATTACHED, AFTER };
+enum { BEFORE = 1, IN_FLIGHT, BOTH_ATTACHED, DETACHED, AFTER };
 
 FIXTURE(once)
 {
@@ -18,7 +20,8 @@ FIXTURE(once)
 	struct upgrade_between *between;
 	struct upgrade *upgrade;
 	struct bpf_link *old;
-	pthread_t thread;
+	pthread_t in_flight, last;
+	bool slow, overlapped;
 	int old_fd;
 };
 
@@ -35,10 +38,10 @@ static void event(__u32 key)
 	syscall(SYS_getpgid, ONCE_MAGIC + key);
 }
 
-static void *event_in_flight(void *arg)
+static void *event_on_other_cpu(void *key)
 {
 	use_cpu(1);
-	event(IN_FLIGHT);
+	event((long)key);
 	return NULL;
 }
 
@@ -58,10 +61,26 @@ static int hold(void *ctx)
 {
 	FIXTURE_DATA(once) *self = ctx;
 
-	pthread_create(&self->thread, NULL, event_in_flight, NULL);
+	pthread_create(&self->in_flight, NULL, event_on_other_cpu, (void *)IN_FLIGHT);
 	while (!__atomic_load_n(&self->between->bss->delayed, __ATOMIC_SEQ_CST))
 		usleep(1000);
 	return 0;
+}
+
+/* One event is still in the old version when that is detached. */
+static void detach_during_event(FIXTURE_DATA(once) *self)
+{
+	struct upgrade_once__bss *bss = self->skel->bss;
+
+	/* Detaching the gate would take long, too: emulated CPUs take turns to patch code. */
+	bss->slow_old = (struct slow_point){ .cpu = 2, .loops = SLOW_LOOPS, .until = 2 };
+	bss->old_result[DETACHED] = 1;
+	bss->slow_key = DETACHED;
+	pthread_create(&self->last, NULL, event_on_other_cpu, (void *)DETACHED);
+	wait_for_total(&bss->slow_reached, 1);
+	bpf_link__destroy(self->old);
+	self->overlapped = bss->old_result[DETACHED] == 1;
+	__sync_fetch_and_add(&bss->slow_reached, 1);
 }
 
 static int detach(void *ctx)
@@ -69,7 +88,10 @@ static int detach(void *ctx)
 	FIXTURE_DATA(once) *self = ctx;
 
 	event(BOTH_ATTACHED);
-	bpf_link__destroy(self->old);
+	if (self->slow)
+		detach_during_event(self);
+	else
+		bpf_link__destroy(self->old);
 	self->between->bss->released = 1;
 	return 0;
 }
@@ -119,7 +141,7 @@ TEST_F_TIMEOUT(once, by_one_version, SECONDS)
 	struct upgrade_report report = { .sz = sizeof(report) };
 
 	EXPECT_EQ(0, upgrade_run(self->upgrade, &report)) TH_LOG("%s", report.error);
-	pthread_join(self->thread, NULL);
+	pthread_join(self->in_flight, NULL);
 	event(AFTER);
 
 	EXPECT_EQ(0, handled[BEFORE]);
@@ -132,6 +154,22 @@ TEST_F_TIMEOUT(once, by_one_version, SECONDS)
 		  self->skel->bss->old_result[BOTH_ATTACHED]);
 	EXPECT_EQ(1, handled[AFTER]);
 	EXPECT_FALSE(is_in(new, AFTER));
+}
+
+TEST_F_TIMEOUT(once, detached_during_an_event, SECONDS)
+{
+	int new = bpf_map__fd(self->skel->maps.new_map);
+	struct upgrade_report report = { .sz = sizeof(report) };
+
+	ASSERT_LT(1, libbpf_num_possible_cpus()) TH_LOG("the guest needs two CPUs");
+	self->slow = true;
+	EXPECT_EQ(0, upgrade_run(self->upgrade, &report)) TH_LOG("%s", report.error);
+	ASSERT_TRUE(self->overlapped);
+	pthread_join(self->in_flight, NULL);
+	pthread_join(self->last, NULL);
+	EXPECT_EQ(1, self->skel->bss->handled[DETACHED]);
+	EXPECT_EQ(variant->old_decides ? 0 : -EPERM, self->skel->bss->old_result[DETACHED]);
+	EXPECT_EQ(variant->old_decides, is_in(new, DETACHED));
 }
 
 static void fill(int events)
@@ -154,7 +192,7 @@ TEST_F_TIMEOUT(once, no_room_for_events, SECONDS)
 	fill(bpf_map__fd(self->skel->maps.upgrade_events));
 	EXPECT_EQ(variant->old_decides ? 0 : -EUCLEAN, upgrade_run(self->upgrade, &report))
 		TH_LOG("%s", report.error);
-	pthread_join(self->thread, NULL);
+	pthread_join(self->in_flight, NULL);
 	EXPECT_EQ(!variant->old_decides, report.handled_twice);
 	EXPECT_EQ(0, self->skel->bss->old_result[BOTH_ATTACHED]);
 	EXPECT_TRUE(is_in(new, BOTH_ATTACHED));

@@ -6,13 +6,16 @@
 #include <unistd.h>
 #include <linux/types.h>
 
+static inline void wait_for_total(const __u64 *events, __u64 least)
+{
+	while (__atomic_load_n(events, __ATOMIC_SEQ_CST) < least)
+		usleep(1000);
+}
+
 /* Until so many more have been counted. */
 static inline void wait_for(const __u64 *events, __u64 more)
 {
-	__u64 least = __atomic_load_n(events, __ATOMIC_SEQ_CST) + more;
-
-	while (__atomic_load_n(events, __ATOMIC_SEQ_CST) < least)
-		usleep(1000);
+	wait_for_total(events, __atomic_load_n(events, __ATOMIC_SEQ_CST) + more);
 }
 
 #endif /* UPGRADE_PROGRESS_H */

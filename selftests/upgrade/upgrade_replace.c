@@ -3,14 +3,6 @@
 #include <errno.h>
 #include "upgrade_small.h"
 
-static int claim(FIXTURE_DATA(small) *self, __u32 key)
-{
-	struct wide_key wide = { key };
-
-	return upgrade_claim(bpf_program__fd(self->skel->progs.upgrade_claim), &wide,
-			     sizeof(wide));
-}
-
 /*
  * Somebody who finds the old map frozen claims a key, and the old version, which is
  * still there, changes it.

@@ -26,6 +26,7 @@ FIXTURE(small)
 	void (*on_detach)(FIXTURE_DATA(small) *self);
 	void (*on_reconcile)(FIXTURE_DATA(small) *self);
 	void (*on_settled)(FIXTURE_DATA(small) *self);
+	void (*on_done)(FIXTURE_DATA(small) *self);
 	struct wide_op op;
 	__s64 found;
 	long result[4];
@@ -120,6 +121,8 @@ static inline void sample(void *ctx, const struct upgrade_sample *sample)
 		once(&self->on_reconcile, self);
 	if (sample->phase == UPGRADE_SETTLED)
 		once(&self->on_settled, self);
+	if (sample->phase == UPGRADE_DONE)
+		once(&self->on_done, self);
 }
 
 /* Open the object for an upgrade; the caller loads it. */
@@ -225,6 +228,15 @@ static inline long run_op(FIXTURE_DATA(small) *self, enum wide_kind kind, __u32 
 	};
 	bpf_prog_test_run_opts(bpf_program__fd(self->skel->progs.new_op), &opts);
 	return self->op.result;
+}
+
+/* As a writer does before it changes the new map: 1 if it is to use the old one. */
+static inline int claim(FIXTURE_DATA(small) *self, __u32 key)
+{
+	struct wide_key wide = { key };
+
+	return upgrade_claim(bpf_program__fd(self->skel->progs.upgrade_claim), &wide,
+			     sizeof(wide));
 }
 
 static inline __u64 read_new(FIXTURE_DATA(small) *self, __u32 key)

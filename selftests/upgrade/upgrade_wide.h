@@ -3,6 +3,8 @@
 #ifndef UPGRADE_WIDE_H
 #define UPGRADE_WIDE_H
 
+#include "upgrade_slow.h"
+
 /* An old key becomes { key, 0 }; other parts exist in the new version only. */
 struct wide_key {
 	__u32 key;

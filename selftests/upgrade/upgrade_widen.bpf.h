@@ -6,6 +6,7 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "upgrade_slow.bpf.h"
 #include "upgrade_wide.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -31,6 +32,9 @@ struct {
 #define UPGRADE_NEW_KEY struct wide_key
 #define UPGRADE_NEW_VALUE __u64
 
+/* In conversions of a value, and of a key. The library has the lock of the key. */
+struct slow_point slow_value, slow_revert;
+
 static __always_inline void upgrade_convert_key(const __u32 *old, struct wide_key *new)
 {
 	new->key = *old;
@@ -38,11 +42,13 @@ static __always_inline void upgrade_convert_key(const __u32 *old, struct wide_ke
 
 static __always_inline void upgrade_revert_key(const struct wide_key *new, __u32 *old)
 {
+	slow_down(&slow_revert);
 	*old = new->key;
 }
 
 static __always_inline void upgrade_convert_value(const __u64 *old, __u64 *new)
 {
+	slow_down(&slow_value);
 	*new = *old;
 }
 
