@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ class Results:
             # A worker crashed, or could not run it; pytest-xdist puts a line before.
             lines = report.longreprtext.splitlines()
             reason = next(line for line in lines if not line.startswith("[gw"))
-            self._keep(TestResult(Path(file).stem, name, "failed", reason))
+            self._keep(self._failed(Path(file).stem, name, reason))
         elif report.failed:
             self.others += 1
         junit = self.config.stash.get(xml_key, None)
@@ -87,6 +88,18 @@ class Results:
         if junit is not None and ended and not _is_special(Path(junit.logfile)):
             with self.run.saving(Path(junit.logfile)):
                 write_junit(junit)
+
+    def _failed(self, program: str, name: str, reason: str) -> TestResult:
+        """The result of a test that pytest itself says has failed.
+
+        If that is because something failed after the test, it had a result before.
+        """
+        results = self.run.results
+        for result in results:
+            if (result.program, result.name) == (program, name):
+                results.remove(result)
+                return replace(result, outcome="failed", reason=reason)
+        return TestResult(program, name, "failed", reason)
 
     def _keep(self, result: TestResult) -> None:
         """From now on the result cannot be lost."""

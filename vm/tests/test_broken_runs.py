@@ -126,6 +126,22 @@ def test_splat_between_two_tests(project: Project) -> None:
     assert len(project.vng) == 3
 
 
+AFTERWARDS = """
+def pytest_runtest_teardown(item):
+    if "array" in item.name:
+        raise OSError("no more")
+"""
+
+
+def test_something_fails_after_a_test(project: Project) -> None:
+    """The test has one result, which is not that it passed."""
+    conftest = project.path / "selftests" / "conftest.py"
+    conftest.write_text(conftest.read_text() + AFTERWARDS)
+    assert project.run().status == 1
+    assert project.ktap.count("not ok 2 f.array.passes") == 1
+    assert "ok 2 f.array.passes" not in project.ktap
+
+
 def test_guest_lost_once(project: Project) -> None:
     project.tests("f.hash.once")
     ended = project.run()
