@@ -2,7 +2,8 @@
 
 upstream.toml lists those that concern what the patches change. The patched tree's tests
 are built once and run on both kernels, so that what differs is the kernel. Only a test
-that gets worse is an error: some need what the guest lacks, and fail on both.
+that gets worse is an error: some need what the guest lacks, and fail on both. Those
+that the patches add must not fail.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import json
 import shlex
 import shutil
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from vm.cache import write_whole
 from vm.compiler import choose_compiler
 from vm.ctest import check_spoilt
 from vm.errors import GuestError, UsageError, reading
@@ -50,7 +52,8 @@ class Listed:
     """upstream.toml, which documents the tables: names, and why."""
 
     programs: Mapping[str, str]
-    files: Mapping[str, str]
+    added: Mapping[str, str]
+    files: Mapping[str, str]  # of test_progs, those of `added` as well
     left_out: Mapping[str, str]
 
 
@@ -67,8 +70,11 @@ def load(path: Path = TABLE) -> Listed:
     """The list. HarnessError if it is wrong."""
     with reading(path):
         tables = tomllib.loads(path.read_text())
-        found = Listed(tables["programs"], tables["test_progs"], tables["left_out"])
+        added, others = tables["added"], tables["test_progs"]
+        left_out = tables["left_out"]
+        found = Listed(tables["programs"], added, {**added, **others}, left_out)
         both = set(found.left_out) & {*found.programs, *found.files}
+        both |= set(added) & set(others)
         if both or not set(found.programs) <= set(PROGRAMS[1:]):
             raise ValueError(f"listed twice: {both}; programs are {PROGRAMS[1:]}")
         return found
@@ -91,24 +97,40 @@ def upstream(run: Run, chosen: Sequence[str]) -> int:
         kernels, copy, files = _build(run, listed)
         tests = [*listed.programs, *(test for file in files.values() for test in file)]
         run.logs.keep()
-        verdicts = {k.name: _Tests(run, k, copy, listed).run(tests) for k in kernels}
-        told = {
-            name: {test: asdict(verdict) for test, verdict in found.items()}
-            for name, found in verdicts.items()
-        }
-        file = run.logs.folder() / "upstream.json"
-        file.write_text(json.dumps(told, indent=1) + "\n")
-        rows = compare(verdicts["plain"], verdicts["patched"])
+        verdicts: dict[str, dict[str, Verdict]] = {}
+        for kernel in kernels:
+            verdicts[kernel.name] = {}
+            for found in _Tests(run, kernel, copy, listed).run(tests):
+                verdicts[kernel.name] |= found
+                _save(run, verdicts)
+        added = [test for file in listed.added for test in files.get(file, ())]
+        rows = compare(verdicts["plain"], verdicts["patched"], added)
         console.print(rows_table(rows), "", highlight=False)
-    lines = [*notes_of(rows), *run.summary()]
+        _print(console, notes_of(rows))
+    lines = run.summary()
     if absent := [file for file, tests in files.items() if not tests]:
         lines.append(f"not in this tree: {', '.join(absent)}")
-    for line in [*lines, summary_of(rows)]:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    _print(console, [*lines, summary_of(rows)])
     if {row.change for row in rows} & {*ERRORS}:
         return 1
     passed = any(row.patched.word == "passed" for row in rows)
     return 0 if passed else pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def _save(run: Run, verdicts: Mapping[str, Mapping[str, Verdict]]) -> None:
+    """Write what is known so far: the rest may never be."""
+    told = {
+        kernel: {test: asdict(verdict) for test, verdict in found.items()}
+        for kernel, found in verdicts.items()
+    }
+    file = run.logs.folder() / "upstream.json"
+    with run.saving(file):
+        write_whole(file, json.dumps(told, indent=1) + "\n")
+
+
+def _print(console: Console, lines: Sequence[str]) -> None:
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _select(listed: Listed, chosen: Sequence[str]) -> Listed:
@@ -125,7 +147,7 @@ def _select(listed: Listed, chosen: Sequence[str]) -> Listed:
         )
     programs = {n: why for n, why in listed.programs.items() if n in chosen}
     files = {n: why for n, why in listed.files.items() if n in chosen}
-    return Listed(programs, files, listed.left_out)
+    return replace(listed, programs=programs, files=files)
 
 
 def _build(run: Run, listed: Listed) -> tuple[list[Kernel], Copy, dict[str, list[str]]]:
@@ -174,8 +196,11 @@ class _Tests:
         self._guest: Guest | None = None  # the one that is set up
         self._output = run.logs.folder() / f"tests-{kernel.name}.log"
 
-    def run(self, tests: Sequence[str]) -> dict[str, Verdict]:
-        """Run them all. GuestError if a guest does not boot, or too many are lost."""
+    def run(self, tests: Sequence[str]) -> Iterator[dict[str, Verdict]]:
+        """Run them all. GuestError if a guest does not boot, or too many are lost.
+
+        Yields the verdicts on each test and its subtests.
+        """
         run, kernel = self._run, self._kernel
         run.terminal.say(f"testing the {kernel.name} kernel")
         self._copy.install(kernel.modules)
@@ -183,15 +208,14 @@ class _Tests:
             run.drop_guest()
         run.prepared, run.spoilt = kernel.prepared, 0
         run.consoles = f"console-{kernel.name}"
-        verdicts: dict[str, Verdict] = {}
         for number, test in enumerate(tests):
-            verdicts |= (found := self._verdicts(test))
+            found = self._verdicts(test)
             if found[test].word not in ("passed", "skipped"):
                 words = f"{found[test].word}: {found[test].why}"
                 run.terminal.say(f"{test}, {kernel.name} kernel: {words}")
             run.terminal.progress("tests", number + 1, len(tests))
+            yield found
         run.terminal.finish()
-        return verdicts
 
     def _verdicts(self, test: str) -> dict[str, Verdict]:
         """Run one, in a fresh guest if there is none or the last one is spoilt."""

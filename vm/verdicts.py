@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rich.table import Table
@@ -107,19 +107,23 @@ def _programs_parts(name: str, done: Result) -> dict[str, Verdict]:
 class Row:
     """A test or subtest on both kernels.
 
-    `whole` is for a subtest that one of them did not get to, and that does as its test.
+    `whole` is for a subtest that one of them did not get to, and that does as its test;
+    `added`, for a test that the patches add.
     """
 
     name: str
     plain: Verdict
     patched: Verdict
     whole: bool = False
+    added: bool = False
 
     @property
     def change(self) -> str:
         """ "worse", "better", NOT_RUN, or what it is on both kernels."""
         if NOT_RUN in (self.plain.word, self.patched.word):
             return NOT_RUN
+        if self.added and self.patched.word in _BAD:
+            return "worse"
         change = self.patched.rank - self.plain.rank
         if change:
             return "worse" if change < 0 else "better"
@@ -143,10 +147,13 @@ class Row:
         return verdict.why
 
 
-def compare(plain: Verdicts, patched: Verdicts) -> list[Row]:
+def compare(
+    plain: Verdicts, patched: Verdicts, added: Collection[str] = ()
+) -> list[Row]:
     """All tests and subtests, each test before its subtests.
 
     A test that fails or is skipped may not get to its subtests: they do as a whole.
+    Tests that the patches have `added` must not fail on the patched kernel.
     """
     names = dict.fromkeys([*plain, *patched])
     tests = list(dict.fromkeys(name.partition("/")[0] for name in names))
@@ -154,7 +161,11 @@ def compare(plain: Verdicts, patched: Verdicts) -> list[Row]:
     for name in names:
         if "/" in name:
             of[name.partition("/")[0]].append(name)
-    return [_row(plain, patched, name, test) for test in tests for name in of[test]]
+    return [
+        replace(_row(plain, patched, name, test), added=test in added)
+        for test in tests
+        for name in of[test]
+    ]
 
 
 def _row(plain: Verdicts, patched: Verdicts, name: str, test: str) -> Row:

@@ -17,11 +17,16 @@ LLVM = ("ld.lld", "llvm-ar", "llvm-nm", "llvm-objcopy", "llvm-readelf")
 
 
 def write_list(
-    project: Project, *files: str, programs: str = "", left_out: str = "other"
+    project: Project,
+    *files: str,
+    programs: str = "",
+    added: str = "",
+    left_out: str = "other",
 ) -> None:
     """The list, and a tree that has a test in each file: that of the same name."""
     tables = {
         "programs": programs.split(),
+        "added": added.split(),
         "test_progs": files,
         "left_out": left_out.split(),
     }
@@ -184,6 +189,16 @@ def test_bad_on_both(upstream: Project, test: str, word: str, why: str) -> None:
     assert len(upstream.vng) == (4 if test == "splats" else 2)
 
 
+def test_added_by_the_patches(upstream: Project) -> None:
+    """That it fails on the plain kernel is no excuse."""
+    write_list(upstream, "passes", added="better")
+    assert upstream.run("--upstream").status == 0
+    write_list(upstream, "passes", added="fails")
+    ended = upstream.run("--upstream")
+    assert ended.status == 1
+    assert notes(ended)["fails"].startswith("worse: test_fails:FAIL:open ")
+
+
 @pytest.mark.parametrize("test", ["skips", "fails"])
 def test_nothing_passed(upstream: Project, test: str) -> None:
     """Then nothing is shown."""
@@ -266,12 +281,25 @@ def test_guest_that_cannot_be_set_up(upstream: Project) -> None:
     assert "cannot be set up for the kernel's tests\n    no lo\n" in ended.output
 
 
+def test_results_of_one_kernel(upstream: Project) -> None:
+    """They are kept if the other one does not get that far."""
+    write_list(upstream, "passes")
+    script = "#!/bin/sh\necho >> $PROJECT/calls\ntest $(wc -l < $PROJECT/calls) = 1\n"
+    executable(upstream.path / "bin" / "ip", script)
+    assert upstream.run("--upstream").status == 7
+    told = json.loads((upstream.logs / "upstream.json").read_text())
+    assert told == {"plain": {"passes": {"word": "passed", "why": ""}}}
+
+
 # The list
 
 
 def test_list_that_is_wrong(project: Project) -> None:
     file = project.path / "vm" / "upstream.toml"
-    for text in ("[programs]", '[programs]\nmake = ""\n[test_progs]\n[left_out]\n'):
+    for text in (
+        "[programs]",
+        '[programs]\nmake = ""\n[added]\n[test_progs]\n[left_out]\n',
+    ):
         file.write_text(text)
         ended = project.run("--upstream")
         assert ended.status == 3
