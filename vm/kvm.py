@@ -3,7 +3,9 @@
 That /dev/kvm opens proves nothing: there are machines where a virtual machine can
 be created but never runs Linux, and others whose KVM runs no guest with the host's
 own CPU model. So a guest is booted under KVM once, if need be with a plainer model,
-and the outcome is remembered until the host reboots, unless the guest was merely slow.
+and the outcome is remembered until the host reboots, unless the guest was merely slow
+or QEMU could not start it. That another kernel does as badly is only taken for granted
+if KVM itself says what is wrong.
 """
 
 from __future__ import annotations
@@ -80,6 +82,21 @@ def _host(log: Log) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class _Boot:
+    """What a boot under KVM shows.
+
+    `certain`: it would end the same way again, with this CPU model; `alike`: so would
+    any kernel; `refused`: QEMU ended before the guest ran, which may pass: something
+    else may use KVM, or the memory.
+    """
+
+    accel: Accel
+    certain: bool
+    alike: bool = True
+    refused: bool = False
+
+
+@dataclass(frozen=True)
 class Probe:
     """A guest to boot under KVM, given up after `deadline` seconds of silence."""
 
@@ -88,19 +105,20 @@ class Probe:
     log: Log
     deadline: float
 
-    def run(self) -> tuple[Accel, bool]:
-        """Boot it; the outcome, and whether it is due to KVM."""
-        accel, certain = self._boot("")
-        if accel.name == "kvm" or not certain:
-            return accel, certain
+    def run(self) -> tuple[Accel, bool, bool]:
+        """Boot it; the outcome, whether it would be the same again, with any kernel."""
+        host = self._boot("")
+        if host.accel.name == "kvm" or not host.certain:
+            return host.accel, host.certain, True
         self.log.say(f"KVM fails with the host's CPU model, trying {_PLAIN_CPU}")
-        plain, certain = self._boot(_PLAIN_CPU)
-        if plain.name == "kvm":
-            return plain, True
-        why = f"{accel.why}, nor one with -cpu {_PLAIN_CPU}"
-        return replace(accel, why=why), certain
+        plain = self._boot(_PLAIN_CPU)
+        if plain.accel.name == "kvm":
+            return plain.accel, True, True
+        why = f"{host.accel.why}, nor one with -cpu {_PLAIN_CPU}"
+        again = plain.certain and not plain.refused
+        return replace(host.accel, why=why), again, host.alike
 
-    def _boot(self, cpu: str) -> tuple[Accel, bool]:
+    def _boot(self, cpu: str) -> _Boot:
         """The same with one model of the CPU; the host's own if `cpu` is empty."""
         # The user's options for the guest are not KVM's fault, and several CPUs take
         # much longer where the host has fewer.
@@ -113,7 +131,8 @@ class Probe:
             worst = guest.worst
             if worst is not None and worst.kind.rank > 0:
                 # The kernel ran well enough to say what is wrong with itself.
-                return Accel("tcg", f"TCG: the guest under KVM: {error.what}"), False
+                accel = Accel("tcg", f"TCG: the guest under KVM: {error.what}")
+                return _Boot(accel, certain=False)
             reason = worst.headline if worst else "no output"
             lines = guest.console.scan.last_lines(_REASON_LINES)
             if worst is None and lines:
@@ -121,30 +140,34 @@ class Probe:
             why = f"{KVM} opens, but no guest reached user space"
             # A guest that was merely too slow may be fast enough the next time. One
             # without a line is not slow if KVM has just failed with another model.
-            silent = bool(cpu) and not guest.console.scan.booted
-            slow = worst is None and not guest.vanished and not silent
-            return Accel(
-                "tcg", f"TCG: {why} within {self.deadline:.0f} s ({reason})"
-            ), not slow
+            booted = guest.console.scan.booted
+            slow = worst is None and not guest.vanished and (booted or not cpu)
+            return _Boot(
+                Accel("tcg", f"TCG: {why} within {self.deadline:.0f} s ({reason})"),
+                certain=not slow,
+                alike=worst is not None,
+                refused=worst is None and guest.vanished and not booted,
+            )
         with_cpu = f" with -cpu {cpu}" if cpu else ""
         why = f"KVM: a guest reached user space in {seconds:.1f} s{with_cpu}"
-        return Accel("kvm", why, cpu), True
+        return _Boot(Accel("kvm", why, cpu), certain=True)
 
 
 def _probed(probe: Probe, remembered: Path) -> Accel:
     """What the probe finds, or has found since the host was booted."""
     host = _host(probe.log)
+    kernel = f"{probe.bzimage} of {probe.bzimage.stat().st_mtime_ns}"
     try:
         entry = json.loads(remembered.read_text())
-        if entry["host"] == host:
+        if entry["host"] == host and entry["kernel"] in ("any", kernel):
             return Accel(entry["name"], entry["why"], entry["cpu"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no earlier probe, or an unreadable one: probe
     seconds = f"{probe.deadline:.0f} s"
     probe.log.say(f"trying KVM: does a guest reach user space in {seconds}?")
-    accel, certain = probe.run()
-    if certain:
+    accel, again, alike = probe.run()
+    if again:
         remembered.parent.mkdir(parents=True, exist_ok=True)
-        entry = {"host": host, **asdict(accel)}
+        entry = {"host": host, "kernel": "any" if alike else kernel, **asdict(accel)}
         remembered.write_text(json.dumps(entry, indent=4) + "\n")
     return accel

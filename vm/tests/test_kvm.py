@@ -19,7 +19,6 @@ from vm.tests import quick_vng
 from vm.tests.project import Project
 from vm.tests.said import Said
 
-IMAGE = Path("/boot/bzImage")
 Choose = Callable[..., Accel]
 
 
@@ -33,6 +32,7 @@ def choose(
     monkeypatch.setattr(kvm, "KVM", tmp_path / "kvm")
     monkeypatch.setattr(limits, "TRACE_GRACE", 0.2)
     (tmp_path / "kvm").touch()
+    (tmp_path / "bzImage").touch()
     (project.path / "asked").write_text("")
 
     def call(
@@ -48,7 +48,9 @@ def choose(
         monkeypatch.setattr(kvm, name, deadline)
         cache = tmp_path / "cache"
         return choose_accel(
-            *(IMAGE, Path("init"), cache, log), require_kvm=require_kvm, no_kvm=no_kvm
+            *(tmp_path / "bzImage", Path("init"), cache, log),
+            require_kvm=require_kvm,
+            no_kvm=no_kvm,
         )
 
     return call
@@ -124,6 +126,23 @@ def test_kvm_internal_error(choose: Choose, project: Project) -> None:
     assert "(KVM internal error. Suberror: 1)" in choose("KVM internal error").why
     choose()
     assert len(project.vng) == 2
+
+
+def test_kernel_that_vanishes_may_be_to_blame(
+    choose: Choose, project: Project, tmp_path: Path
+) -> None:
+    """By a triple fault, for example: another one has its own chance."""
+    assert choose("vanishes at boot").name == "tcg"
+    assert choose().name == "tcg"
+    os.utime(tmp_path / "bzImage", (1, 1))
+    assert choose().name == "kvm"
+    assert len(project.vng) == 3
+
+
+def test_guest_that_qemu_cannot_start(choose: Choose) -> None:
+    """Another virtual machine may keep KVM to itself, or there is no memory."""
+    assert choose("vanishes before it boots").name == "tcg"
+    assert choose().name == "kvm"
 
 
 def test_kernel_that_panics_says_nothing_about_kvm(choose: Choose) -> None:

@@ -172,6 +172,8 @@ def main() -> None:
     say("WARNING: vng itself warns of something")
     if HOW == "vanishes, or hangs with -cpu kvm64 " and plain_cpu:
         linger()
+    if HOW == "vanishes before it boots":
+        return
     say("Linux version 7.3.4")
     with open(f"{PROJECT}/vngs") as vngs:
         boots = len(vngs.readlines())
