@@ -74,7 +74,8 @@ def build_image(
     stamp = build / "built.json"
     stages = {"configure": Stage(), "build": Stage()}
     tools = f"{compiler}, {pahole(tree.path, log)}"
-    inputs = _inputs(tree, fragments, compiler, tools)
+    versions = _versions(compiler, log)
+    inputs = _inputs(tree, fragments, compiler, [tools, *versions])
     wanted = {"inputs": [tree.version, inputs], "bzimage": _identity(bzimage)}
     compiled = 0
     built = _load(stamp) != wanted
@@ -83,6 +84,7 @@ def build_image(
         # Before make starts: an old image must never pass for a new one.
         stamp.unlink(missing_ok=True)
         _remove_future(build, log)
+        _remove_others(build, versions, log)
         with timed(stages["configure"]):
             make = Make.of(tree, build, compiler, log)
             whole = _configure(make, fragments, inputs)
@@ -104,10 +106,10 @@ def _ccache_settings(log: Log) -> dict[str, str]:
 
 
 def _inputs(
-    tree: Tree, fragments: Sequence[Path], compiler: Compiler, tools: str
+    tree: Tree, fragments: Sequence[Path], compiler: Compiler, tools: Sequence[str]
 ) -> str:
     """A hash of everything that determines the configuration."""
-    words = [tree.config, compiler.said, tools, *map(str, compiler.variables.items())]
+    words = [tree.config, compiler.said, *tools, *map(str, compiler.variables.items())]
     digest = hashlib.sha256("\n".join(words).encode())
     for fragment in fragments:
         digest.update(hashlib.sha256(fragment.read_bytes()).digest())
@@ -139,6 +141,26 @@ def _remove_future(build: Path, log: Log) -> None:
                 log.say(f"{file} is from the future: removing {build}")
                 shutil.rmtree(build)
                 return
+
+
+def _versions(compiler: Compiler, log: Log) -> list[str]:
+    """What the tools that make the kernel say of themselves."""
+    # LLVM's own linker and assembler have the compiler's version.
+    tools = ("pahole",) if compiler.llvm else ("pahole", "ld", "as")
+    return [compiler.said, *(output_of([t, "--version"], log)[0] for t in tools)]
+
+
+def _remove_others(build: Path, versions: list[str], log: Log) -> None:
+    """Remove a build folder that other versions of these tools have made.
+
+    kbuild sees another compiler, but not what assembles, links and writes the BTF.
+    """
+    stamp = build / "tools.json"
+    if _load(stamp) not in (None, versions):
+        log.say(f"the compiler or its tools have changed: removing {build}")
+        shutil.rmtree(build)
+    build.mkdir(exist_ok=True)
+    stamp.write_text(json.dumps(versions))
 
 
 def _load(file: Path) -> object:
@@ -186,14 +208,15 @@ def _configure(make: Make, fragments: Sequence[Path], inputs: str) -> bool:
         return False
     log.say("configuring " + ", ".join(fragment.name for fragment in fragments))
     stamp.unlink(missing_ok=True)
-    build.mkdir(exist_ok=True)
     before = config.read_bytes() if config.is_file() else b""
     mtime = config.stat().st_mtime_ns if before else 0
     make.run("tinyconfig")
     merge = ["scripts/kconfig/merge_config.sh", "-m", "-O", f"{build}", f"{config}"]
-    run_logged(
-        [*merge, *(f"{f.resolve()}" for f in fragments)], log, cwd=make.tree.path
-    )
+    # The script splits the names at spaces, and the user's may have some.
+    copies = [build / f"fragment-{n}.config" for n in range(len(fragments))]
+    for fragment, copy in zip(fragments, copies, strict=True):
+        shutil.copy(fragment, copy)
+    run_logged([*merge, *map(str, copies)], log, cwd=make.tree.path)
     make.run("olddefconfig")
     check_config(config, fragments)
     same = config.read_bytes() == before

@@ -40,7 +40,7 @@ exec "$@"
 MERGE = """#!/bin/sh
 shift 3
 config=$1; shift
-cat "$@" >> "$config"
+cat $* >> "$config"  # splits the names at spaces
 """
 SAYS = """\
   HOSTCC  scripts/basic/fixdep
@@ -73,6 +73,8 @@ class Kernel:
             tmp_path / "tools" / "clang-18": "#!/bin/sh\necho clang 18.1.0\n",
             tmp_path / "tools" / "ccache": CCACHE.format(tmp_path / "no" / "folder"),
             tmp_path / "tools" / "pahole": "#!/bin/sh\necho v1.24\n",
+            tmp_path / "tools" / "ld": "#!/bin/sh\necho GNU ld 2.40\n",
+            tmp_path / "tools" / "as": "#!/bin/sh\necho GNU assembler 2.40\n",
             self.linux / "scripts" / "kconfig" / "merge_config.sh": MERGE,
             self.linux / "scripts" / "min-tool-version.sh": "echo ${LEAST:-8}.1.0\n",
         }

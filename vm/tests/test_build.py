@@ -83,12 +83,6 @@ def no_image(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["bzImage"]
 
 
-def other_pahole(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    executable(kernel.tmp_path / "tools" / "pahole", "#!/bin/sh\necho v1.25\n")
-    kernel.build()
-    return ALL
-
-
 def half_written_stamp(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     stamp = kernel.folder / "built.json"
     stamp.write_text(stamp.read_text()[:-9])
@@ -111,7 +105,6 @@ def edited_config(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         other_compiler,
         other_image,
         no_image,
-        other_pahole,
         half_written_stamp,
         edited_config,
     ],
@@ -124,6 +117,29 @@ def test_change_that_asks_for_make(
     kernel.build()
     goals = change(kernel, monkeypatch)
     assert kernel.goals() == goals
+
+
+@pytest.mark.parametrize("tool", ["gcc", "pahole", "ld", "as"])
+def test_other_tool(kernel: Kernel, tool: str) -> None:
+    """kbuild would keep what the old one has made."""
+    kernel.build()
+    made = kernel.folder / "vmlinux.o"
+    made.touch()
+    kernel.build("other")
+    assert made.exists()
+    executable(kernel.tmp_path / "tools" / tool, "#!/bin/sh\necho gcc 99.1\n")
+    assert kernel.build("other").built
+    assert not made.exists()
+    assert kernel.goals()[-3:] == ALL
+    assert not kernel.build("other").built
+
+
+def test_fragment_with_a_space_in_its_path(kernel: Kernel) -> None:
+    folder = kernel.tmp_path / "my configs"
+    folder.mkdir()
+    kernel.fragments[1] = kernel.fragments[1].rename(folder / "b.config")
+    kernel.build()
+    assert "CONFIG_C=" in (kernel.folder / ".config").read_text()
 
 
 def test_failed_build_says_where(
