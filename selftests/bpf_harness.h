@@ -25,13 +25,17 @@ struct map_kind {
 };
 
 /*
- * Can an NMI replace elements of this map? 7.3 itself corrupts a preallocated hash map if
- * its CPU is replacing another one just then: the spare element of the CPU, which the NMI
- * takes, is the one that is being replaced, and still in its bucket.
+ * Can NMIs change this map? Of hash maps, only small ones without preallocation: 7.3
+ * itself corrupts a preallocated one if the CPU is replacing another element just then
+ * (the spare element of the CPU, which the NMI takes, is the one that is being replaced,
+ * and still in its bucket), and takes a spin lock to count the elements of a large one.
  */
-static inline bool nmi_can_update(__u32 type, __u32 flags)
+static inline bool nmi_can_update(__u32 type, __u32 flags, __u32 max_entries)
 {
-	return type != BPF_MAP_TYPE_HASH || (flags & BPF_F_NO_PREALLOC);
+	__u32 small = 64 * libbpf_num_possible_cpus();	/* 2 * PERCPU_COUNTER_BATCH */
+
+	return type != BPF_MAP_TYPE_HASH ||
+	       ((flags & BPF_F_NO_PREALLOC) && max_entries <= small);
 }
 
 /* Add all eight kinds as variants of a fixture whose variant has a map_kind. */

@@ -37,7 +37,8 @@ static inline struct actors *actors_open(struct __test_metadata *_metadata,
 	s->type = kind->type;
 	s->flags = kind->flags;
 	s->array = kind->array;
-	s->nmis = nmi_can_update(kind->type, kind->flags);
+	s->nmis = nmi_can_update(kind->type, kind->flags,
+				  bpf_map__max_entries(skel->maps.target));
 	s->only_new = only_new;
 	s->cpus = libbpf_num_possible_cpus();
 	ASSERT_GE(STRESS_CPUS, s->cpus);
