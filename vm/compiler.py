@@ -153,7 +153,15 @@ def newest_clang(log: Log) -> str:
 
 
 def _says(name: str, log: Log) -> str:
-    return output_of([*shlex.split(name), "--version"], log)[0]
+    """The first line of what the compiler says of itself. UsageError if it cannot."""
+    hint = "see CC and LLVM in the environment"
+    try:
+        words = shlex.split(name)
+    except ValueError as reason:
+        raise UsageError(
+            f"cannot use the compiler {name}: {reason}", hint=hint
+        ) from None
+    return output_of([*words, "--version"], log, error=UsageError, hint=hint)[0]
 
 
 def _number(version: str) -> list[int]:

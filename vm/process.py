@@ -83,7 +83,7 @@ def run_logged(
     try:
         log.command(argv)
         with log.path.open("a", encoding="utf-8", errors="replace") as out:
-            status, tail = _run(argv, out, cwd, env, stdin, on_line, error)
+            status, tail = _run(argv, out, cwd, env, stdin, on_line, error, hint)
     except OSError as reason:
         raise HarnessError(
             f"cannot write {log.path}: {reason.strerror}",
@@ -133,6 +133,7 @@ def _run(
     stdin: int | IO[str],
     on_line: Callable[[str], None] | None,
     error: type[HarnessError],
+    hint: str,
 ) -> tuple[int, list[str]]:
     """The exit status and the last lines of output."""
     try:
@@ -151,7 +152,7 @@ def _run(
         raise error(
             f"cannot run {reason.filename or argv[0]}: {reason.strerror}",
             command=argv,
-            hint="./run_tests.py --install-deps installs what is missing",
+            hint=hint or "./run_tests.py --install-deps installs what is missing",
         ) from reason
     tail: list[str] = []
     try:

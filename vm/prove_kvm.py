@@ -22,6 +22,7 @@ SCRIPT = Path(__file__).with_suffix(".sh")
 # 7.2 loses interrupt flags and disagrees with itself on the size of XSAVE's area.
 _QEMU = 10  # the oldest version whose SVM has run a guest
 _COMPILERS = ("CC", "HOSTCC", "LLVM", "CLANG")
+_SBIN = "/usr/local/sbin:/usr/sbin:/sbin"  # may not be in a user's PATH
 # vng's options for the file system, and a cache: guests read the same files through it.
 _ROOT = "rootflags=version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose"
 
@@ -49,8 +50,9 @@ def prove_kvm(run: Run) -> int:
         built.append(run.prepare(options.upto, targets))
     benchmark = built[1].programs.folder / "bench"
     # As here, or the harness in the host would build and test another kernel.
-    compilers = [f"{n}={os.environ[n]}" for n in _COMPILERS if n in os.environ]
-    words = ["env", *compilers, "sh", str(SCRIPT)]
+    same = [f"{n}={os.environ[n]}" for n in _COMPILERS if n in os.environ]
+    path = f"PATH={os.environ.get('PATH', os.defpath)}:{_SBIN}"
+    words = ["env", *same, path, "sh", str(SCRIPT)]
     # With a thread for each CPU, emulated CPUs lose code changes: one CPU.
     run.options = replace(
         *(host,),

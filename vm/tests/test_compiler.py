@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vm.compiler import check_version, choose_compiler, pahole
-from vm.errors import BuildError, UsageError
+from vm.errors import UsageError
 from vm.terminal import Log
 from vm.tests.kernel import ALL, Kernel
 from vm.tests.project import executable
@@ -146,9 +146,12 @@ class TestChoice:
     def test_compiler_that_is_missing(
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("CC", "no-such-gcc")
-        with pytest.raises(BuildError, match="cannot run no-such-gcc"):
-            choose_compiler(None, None, log)
+        """The machine's or the user's mistake; a bisection must not go on."""
+        for cc, what in ("no-such-gcc", "cannot run no-such-gcc"), ("a 'b", "a 'b: No"):
+            monkeypatch.setenv("CC", cc)
+            with pytest.raises(UsageError, match=what) as raised:
+                choose_compiler(None, None, log)
+            assert raised.value.hint.startswith("see CC")
 
 
 # What the kernel asks for

@@ -19,14 +19,16 @@ def test_host(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     executable(qemu, "#!/bin/sh\necho QEMU emulator version 10.0.13\n")
     script = project.path / "vm" / "prove_kvm.sh"
     script.write_text('echo "script $*"; exit 5\n')
-    env = '#!/bin/sh\necho "env $1"; exec /usr/bin/env "$@"\n'
+    env = '#!/bin/sh\necho "env $1 $2"; exec /usr/bin/env "$@"\n'
     executable(project.path / "bin" / "env", env)
     monkeypatch.setenv("CLANG", "clang-19")
     (project.path / "kconfig" / "kvm-host.config").write_text("CONFIG_KVM=y\n")
     ended = project.run("--prove-kvm")
     assert ended.status == 5, ended.output
     (said,) = re.findall(r"^script (.*)", ended.output, re.MULTILINE)
-    assert "env CLANG=clang-19" in ended.output, "a guest has an environment of its own"
+    # A guest has an environment of its own.
+    (path,) = re.findall(r"^env CLANG=clang-19 PATH=(\S+)", ended.output, re.MULTILINE)
+    assert path.startswith(f"{project.path}/bin:") and path.endswith(":/usr/sbin:/sbin")
     cache, python, benchmark = said.split()
     assert (cache, python) == (str(project.cache), sys.executable)
     assert benchmark.endswith("build-base-vm/selftests/bench")
