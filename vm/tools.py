@@ -92,6 +92,7 @@ WELCOME = (
 _ELSEWHERE = {
     "dnf install": {
         "clang-19": "clang",
+        "iproute2": "iproute",
         "libc.a": "glibc-static",
         "libc6-dev": "glibc-devel",
         "libelf-dev": "elfutils-libelf-devel",
@@ -102,6 +103,7 @@ _ELSEWHERE = {
         "libzstd.a": "libzstd-static",
         "lld-19": "lld",
         "llvm-19": "llvm",
+        "pkgconf": "pkgconf-pkg-config",
         "python3-venv": "python3",
         "xz-utils": "xz",
         "zlib1g-dev": "zlib-devel",
@@ -131,6 +133,7 @@ _ELSEWHERE = {
         "libzstd.a": "libzstd-devel-static",
         "lld-19": "lld",
         "llvm-19": "llvm",
+        "pkgconf": "pkg-config",
         "python3-venv": "python3",
         "qemu-system-x86": "qemu-x86",
         "xz-utils": "xz",
@@ -141,7 +144,16 @@ _ELSEWHERE = {
 
 def missing(tools: Sequence[Tool]) -> list[Tool]:
     """Those of `tools` that this machine does not have."""
-    return [tool for tool in tools if not _present(tool.name)]
+    lacking = [tool for tool in tools if not _present(tool.name)]
+    return [t for t in lacking if t.name != "libzstd.a" or _needs_zstd()]
+
+
+def _needs_zstd() -> bool:
+    """Whether this machine's libelf.a does, as newer ones may. Arch Linux has none."""
+    found = [Path(folder, "libelf.a") for folder in _LIBRARIES]
+    return not any(
+        b"ZSTD_" not in file.read_bytes() for file in found if file.is_file()
+    )
 
 
 def not_installed(tools: Sequence[Tool]) -> UsageError:

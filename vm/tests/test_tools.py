@@ -64,6 +64,16 @@ def test_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tools.missing(wanted) == wanted[2:]
 
 
+@pytest.mark.parametrize(("libelf", "needed"), [(b"ZSTD_getError", 1), (b"zlib", 0)])
+def test_library_that_another_one_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, libelf: bytes, needed: int
+) -> None:
+    monkeypatch.setattr(tools, "_LIBRARIES", (str(tmp_path),))
+    (tmp_path / "libelf.a").write_bytes(libelf)
+    zstd = next(tool for tool in tools.KERNEL if tool.name == "libzstd.a")
+    assert tools.missing([zstd]) == [zstd] * needed
+
+
 def test_install_as_root(calls: Path, capfd: pytest.CaptureFixture[str]) -> None:
     tools.install_deps()
     update, install = calls.read_text().splitlines()
@@ -177,7 +187,7 @@ def test_install_without_apt_get(
 
 
 def test_other_names_are_those_of_packages() -> None:
-    lists = (tools.HARNESS, tools.KERNEL, tools.CLANG, tools.WELCOME)
+    lists = (tools.HARNESS, tools.KERNEL, tools.CLANG, tools.WELCOME, tools.UPSTREAM)
     every = {name for wanted in lists for tool in wanted for name in tool}
     for called in tools._ELSEWHERE.values():
         assert called.keys() <= every
