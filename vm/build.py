@@ -29,12 +29,13 @@ _ERROR = re.compile(r"(^|\s)(fatal )?error: |\*\*\* |undefined reference")
 class Image:
     """A kernel ready to boot.
 
-    `build` is its O= folder, `release` what `uname -r` will print, `objects` how
-    many objects this call compiled and `built` whether make ran. `stages` has
-    "configure" and "build"; `tools` tells what made it.
+    `vmlinux` has its symbols, `build` is its O= folder, `release` what `uname -r` will
+    print, `objects` how many objects this call compiled and `built` whether make ran.
+    `stages` has "configure" and "build"; `tools` tells what made it.
     """
 
     bzimage: Path
+    vmlinux: Path
     build: Path
     tree: Tree
     release: str
@@ -42,11 +43,6 @@ class Image:
     built: bool
     stages: dict[str, Stage]
     tools: str = ""
-
-    @property
-    def vmlinux(self) -> Path:
-        """The kernel with its symbols, for a debugger."""
-        return self.build / "vmlinux"
 
     @property
     def max_cpus(self) -> int:
@@ -93,7 +89,10 @@ def build_image(
         wanted["bzimage"] = _identity(bzimage)
         stamp.write_text(json.dumps(wanted))
     release = (build / "include" / "config" / "kernel.release").read_text().strip()
-    return Image(bzimage, build, tree, release, compiled, built, stages, tools)
+    vmlinux = build / "vmlinux"
+    return Image(
+        *(bzimage, vmlinux, build, tree, release, compiled, built, stages, tools)
+    )
 
 
 def _ccache_settings(log: Log) -> dict[str, str]:

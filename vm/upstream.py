@@ -175,7 +175,10 @@ def _build(run: Run, listed: Listed) -> tuple[list[Kernel], Copy, dict[str, list
             kept.mkdir()
             modules = [Path(shutil.copy(file, kept)) for file in modules]
             bzimage = Path(shutil.copy(image.bzimage, kept))
-        prepared = replace(prepared, image=replace(image, bzimage=bzimage))
+            # With its time: the tests are made from the last one.
+            vmlinux = Path(shutil.copy2(image.vmlinux, kept))
+        image = replace(image, bzimage=bzimage, vmlinux=vmlinux)
+        prepared = replace(prepared, image=image)
         kernels.append(Kernel(name, prepared, modules))
     with timed(stage):
         run.terminal.say("building the kernel's tests of BPF")

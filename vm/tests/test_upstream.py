@@ -128,6 +128,9 @@ def test_no_test_gets_worse(upstream: Project) -> None:
     told = json.loads((upstream.logs / "upstream.json").read_text())
     assert told["patched"]["better/hook"] == {"word": "passed", "why": ""}
     (build,) = upstream.cache.glob("trees/*/build-*-upstream")
+    for name in KERNELS:
+        symbols = build / "upstream" / name / "vmlinux"
+        assert symbols.exists(), "or its traces would be decoded with the other's"
     source = build.parent / "linux" / "map.c"
     assert "second" in source.read_text(), "ready for a default run"
 
