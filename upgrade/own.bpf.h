@@ -71,7 +71,8 @@ static __always_inline int upgrade_reserve(struct upgrade_stripe *s)
 	if (upgrade_lookup_owner(s))
 		return 0;
 	owners = bpf_map_lookup_elem(&upgrade_owned, &zero);
-	if (owners)
+	/* To count its elements, this map takes a lock, which an NMI may have interrupted. */
+	if (owners && !upgrade_in_nmi())
 		err = bpf_map_update_elem(owners, &s->key, nobody, BPF_NOEXIST);
 	if (err)
 		__sync_fetch_and_add(&upgrade_pair.own_failures, 1);

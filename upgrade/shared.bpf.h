@@ -6,6 +6,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "events.bpf.h"
 #include "state.h"
 
 #define UPGRADE_STR_(name) #name
@@ -21,6 +22,15 @@ struct upgrade_state upgrade SEC(".data.upgrade") = {};
 /* Set by upgrade_open(); otherwise, all of the library is dead code. */
 const volatile __u8 upgrade_enabled SEC(".rodata.upgrade_enabled") = 0;
 
+/* Per CPU; not in all kernels. */
+extern const unsigned int nmi_nesting __ksym __weak;
+
+static __always_inline bool upgrade_in_nmi(void)
+{
+	return bpf_ksym_exists(&nmi_nesting) &&
+	       *(unsigned int *)bpf_this_cpu_ptr(&nmi_nesting);
+}
+
 static __always_inline __u32 upgrade_phase(void)
 {
 	return *(volatile __u32 *)&upgrade.phase;
@@ -32,26 +42,15 @@ static __always_inline __u32 upgrade_phase(void)
  * maps are refused. An event is told from others by where its trampoline keeps the
  * context of the program that it runs, which is the same for all its programs. As
  * long as an event lasts, no other one has the same place on a stack; and no later
- * event there can be the old version's.
+ * event there can be the old version's. If there is no room to note it, the old version
+ * changes its maps, too.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, __u64);
-	__type(value, __u8);
-} upgrade_events SEC(".maps");
-
-/* If there is no room, the old version changes its maps, too. */
 __noinline int upgrade_note_event(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 event = (__u64)BPF_CORE_READ(task, bpf_ctx);
-	__u8 one = 1;
 
-	if (!event || bpf_map_lookup_elem(&upgrade_events, &event))
-		return 0;
-	if (bpf_map_update_elem(&upgrade_events, &event, &one, BPF_ANY))
+	if (event && !upgrade_add_event(event))
 		__sync_fetch_and_add(&upgrade.handled_twice, 1);
 	return 0;
 }
@@ -65,7 +64,7 @@ static __always_inline bool upgrade_event_is_noted(void)
 
 	run = (struct bpf_tramp_run_ctx *)BPF_CORE_READ(task, bpf_ctx);
 	event = (__u64)BPF_CORE_READ(run, saved_run_ctx);
-	return bpf_map_lookup_elem(&upgrade_events, &event);
+	return event && upgrade_has_event(event);
 }
 
 /* Does the new version handle this event? Ask once per event. */

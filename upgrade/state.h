@@ -36,7 +36,7 @@ enum upgrade_pass {
 #define UPGRADE_STRIPES 64
 #define UPGRADE_BATCH 512	/* keys per run of upgrade_batch */
 
-#define UPGRADE_EVENTS 65536	/* places on stacks where events are handled at a time */
+#define UPGRADE_EVENTS 65536	/* room for places on stacks where events are handled */
 
 /* The most that is verified and tested; upgrade_open() refuses more. */
 #define UPGRADE_MAX_CPUS 256

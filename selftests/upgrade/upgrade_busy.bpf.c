@@ -7,6 +7,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "events.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -26,21 +27,13 @@ int nest(void *ctx)
 	return 0;
 }
 
-/* The test replaces both by the maps of an upgrade. */
+/* The test replaces this one and upgrade_events by the maps of an upgrade. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
 } old_map SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, __u64);
-	__type(value, __u8);
-} upgrade_events SEC(".maps");
 
 __u32 levels;		/* of interrupts that interrupt one another, at most 4 */
 __u32 level;		/* of the last one */
@@ -53,13 +46,12 @@ static void interrupt(__u32 at)
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 event = (__u64)BPF_CORE_READ(task, bpf_ctx), value = 77;
 	__u32 key = 1;
-	__u8 one = 1;
 
 	if (level != at || level == levels)
 		return;
 	level++;
 	if (noted)
-		bpf_map_update_elem(&upgrade_events, &event, &one, BPF_ANY);
+		upgrade_add_event(event);
 	result[at] = bpf_map_update_elem(&old_map, &key, &value, BPF_ANY);
 }
 

@@ -66,10 +66,11 @@ static void attach_interrupts(FIXTURE_DATA(small) *self)
 	bpf_map__reuse_fd(busy->maps.old_map, self->old);
 	bpf_map__reuse_fd(busy->maps.upgrade_events,
 			  bpf_map__fd(self->skel->maps.upgrade_events));
-	self->found = aim(busy->progs.first, self->skel->progs.upgrade_gate_update) ?:
-		      aim(busy->progs.second, self->skel->progs.upgrade_gate_update_2) ?:
-		      aim(busy->progs.third, self->skel->progs.upgrade_gate_update_3) ?:
-		      aim(busy->progs.fourth, self->skel->progs.upgrade_gate_update_4) ?:
+	/* The last that was attached runs first, so each can be interrupted by the next. */
+	self->found = aim(busy->progs.first, self->skel->progs.upgrade_gate_update_4) ?:
+		      aim(busy->progs.second, self->skel->progs.upgrade_gate_update_3) ?:
+		      aim(busy->progs.third, self->skel->progs.upgrade_gate_update_2) ?:
+		      aim(busy->progs.fourth, self->skel->progs.upgrade_gate_update) ?:
 		      load_and_attach();
 }
 
