@@ -69,9 +69,9 @@ def build_image(
     bzimage = build / "arch" / "x86" / "boot" / "bzImage"
     stamp = build / "built.json"
     stages = {"configure": Stage(), "build": Stage()}
-    tools = f"{compiler}, {pahole(tree.path, log)}"
     versions = _versions(compiler, log)
-    inputs = _inputs(tree, fragments, compiler, [tools, *versions])
+    tools = f"{compiler}, {pahole(tree.path, versions['pahole'])}"
+    inputs = _inputs(tree, fragments, compiler, versions)
     wanted = {"inputs": [tree.version, inputs], "bzimage": _identity(bzimage)}
     compiled = 0
     built = _load(stamp) != wanted
@@ -105,10 +105,11 @@ def _ccache_settings(log: Log) -> dict[str, str]:
 
 
 def _inputs(
-    tree: Tree, fragments: Sequence[Path], compiler: Compiler, tools: Sequence[str]
+    tree: Tree, fragments: Sequence[Path], compiler: Compiler, versions: dict[str, str]
 ) -> str:
     """A hash of everything that determines the configuration."""
-    words = [tree.config, compiler.said, *tools, *map(str, compiler.variables.items())]
+    said = [*versions.items(), *compiler.variables.items()]
+    words = [tree.config, *map(str, said)]
     digest = hashlib.sha256("\n".join(words).encode())
     for fragment in fragments:
         digest.update(hashlib.sha256(fragment.read_bytes()).digest())
@@ -142,14 +143,15 @@ def _remove_future(build: Path, log: Log) -> None:
                 return
 
 
-def _versions(compiler: Compiler, log: Log) -> list[str]:
+def _versions(compiler: Compiler, log: Log) -> dict[str, str]:
     """What the tools that make the kernel say of themselves."""
     # LLVM's own linker and assembler have the compiler's version.
     tools = ("pahole",) if compiler.llvm else ("pahole", "ld", "as")
-    return [compiler.said, *(output_of([t, "--version"], log)[0] for t in tools)]
+    said = {tool: output_of([tool, "--version"], log)[0] for tool in tools}
+    return {"compiler": compiler.said, **said}
 
 
-def _remove_others(build: Path, versions: list[str], log: Log) -> None:
+def _remove_others(build: Path, versions: dict[str, str], log: Log) -> None:
     """Remove a build folder that other versions of these tools have made.
 
     kbuild sees another compiler, but not what assembles, links and writes the BTF.

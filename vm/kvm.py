@@ -85,9 +85,9 @@ def _host(log: Log) -> dict[str, str]:
 class _Boot:
     """What a boot under KVM shows.
 
-    `certain`: it would end the same way again, with this CPU model; `alike`: so would
-    any kernel; `refused`: QEMU ended before the guest ran, which may pass: something
-    else may use KVM, or the memory.
+    `certain`: it would end the same way again; `alike`: so would any kernel; `refused`:
+    QEMU ended before the guest ran, which may pass: something else may use KVM, or the
+    memory.
     """
 
     accel: Accel
@@ -105,18 +105,18 @@ class Probe:
     log: Log
     deadline: float
 
-    def run(self) -> tuple[Accel, bool, bool]:
-        """Boot it; the outcome, whether it would be the same again, with any kernel."""
+    def run(self) -> _Boot:
+        """Boot it, with a plainer CPU model if the host's own fails."""
         host = self._boot("")
         if host.accel.name == "kvm" or not host.certain:
-            return host.accel, host.certain, True
+            return host
         self.log.say(f"KVM fails with the host's CPU model, trying {_PLAIN_CPU}")
         plain = self._boot(_PLAIN_CPU)
         if plain.accel.name == "kvm":
-            return plain.accel, True, True
+            return plain
         why = f"{host.accel.why}, nor one with -cpu {_PLAIN_CPU}"
         again = plain.certain and not plain.refused
-        return replace(host.accel, why=why), again, host.alike
+        return replace(host, accel=replace(host.accel, why=why), certain=again)
 
     def _boot(self, cpu: str) -> _Boot:
         """The same with one model of the CPU; the host's own if `cpu` is empty."""
@@ -165,9 +165,10 @@ def _probed(probe: Probe, remembered: Path) -> Accel:
         pass  # no earlier probe, or an unreadable one: probe
     seconds = f"{probe.deadline:.0f} s"
     probe.log.say(f"trying KVM: does a guest reach user space in {seconds}?")
-    accel, again, alike = probe.run()
-    if again:
+    boot = probe.run()
+    if boot.certain:
         remembered.parent.mkdir(parents=True, exist_ok=True)
-        entry = {"host": host, "kernel": "any" if alike else kernel, **asdict(accel)}
+        kernel = "any" if boot.alike else kernel
+        entry = {"host": host, "kernel": kernel, **asdict(boot.accel)}
         remembered.write_text(json.dumps(entry, indent=4) + "\n")
-    return accel
+    return boot.accel

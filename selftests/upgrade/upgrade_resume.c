@@ -36,6 +36,7 @@ TEST_F_TIMEOUT(small, error_after_the_switch, SECONDS)
 	EXPECT_EQ(UPGRADE_SWITCHED, self->phase);
 	EXPECT_EQ(11, self->read[1]) TH_LOG("it must be read from the old map");
 	EXPECT_EQ(0, self->read[2]);
+	EXPECT_EQ(11, read_new(self, 1));
 	EXPECT_EQ(0, run_op(self, WIDE_UPDATE, 3, 0, 31));
 
 	EXPECT_EQ(0, resume(self)) TH_LOG("%s", self->report.error);
