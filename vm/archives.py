@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vm.cache import safe_name, sha256_file, write_whole
+from vm.cache import safe_name, sha256_file, write_state
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Record:
 def keep(archive: Path, record: Record) -> None:
     """Write the record of a complete archive: from now on it is in the cache."""
     file = archive.with_name(archive.name + ".json")
-    write_whole(file, json.dumps(asdict(record), indent=1) + "\n")
+    write_state(file, asdict(record))
 
 
 def recall(

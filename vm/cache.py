@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import itertools
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -110,11 +111,23 @@ def safe_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]", "_", text)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file as a whole. OSError if that fails; then it is as before."""
+def write_state(path: Path, value: object) -> None:
+    """Replace a JSON file that later runs rely on: whole even if the power fails."""
+    write_whole(path, json.dumps(value) + "\n", sync=True)
+
+
+def write_whole(path: Path, text: str, *, sync: bool = False) -> None:
+    """Replace a file as a whole. OSError if that fails; then it is as before.
+
+    With `sync`, the new content is on the disk before it has the name.
+    """
     part = path.with_name(f"{path.name}.part")
     try:
-        part.write_text(text, encoding="utf-8", errors="replace")
+        with part.open("w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         part.replace(path)
     except OSError:
         part.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from vm.cache import write_whole
+from vm.cache import write_state
 from vm.errors import UsageError
 from vm.terminal import Log
 
@@ -52,7 +52,7 @@ class Mirror:
         if new := set(parts) - self._noted:
             versions = json.loads(self.state.read_text()) if self.state.exists() else {}
             versions |= {part: secrets.token_hex(8) for part in new}
-            write_whole(self.state, json.dumps(versions))
+            write_state(self.state, versions)
             self._noted |= new
 
     def put(self, name: str, original: Path) -> None:
@@ -114,7 +114,7 @@ class Mirror:
         # Now, for the case that the harness is killed: the user may move files of the
         # old stats back, or remove new ones.
         if (unsure := known | dict.fromkeys([*todo, *gone], "")) != known:
-            write_whole(record, json.dumps(unsure))
+            write_state(record, unsure)
         if len(todo) > _MANY:
             log.say(f"copying {len(todo)} files of {root}")
         for name in sorted(gone):
@@ -143,7 +143,7 @@ class Mirror:
                 if status is None or _signature(status) != stats[name]:
                     raise _changing(root, name)
         if files != known:
-            write_whole(record, json.dumps(files))
+            write_state(record, files)
 
 
 def _lstat(root: Path, name: str) -> os.stat_result | None:

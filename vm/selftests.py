@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vm.build import Image
-from vm.cache import write_whole
+from vm.cache import write_state
 from vm.errors import BuildError
 from vm.ktap import list_tests
 from vm.process import output_of, run_logged
@@ -64,7 +64,7 @@ def build_programs(
     if not folder.exists():
         # Even if this build fails, nothing is from older sources.
         folder.mkdir(parents=True)
-        write_whole(record, json.dumps(sources))
+        write_state(record, sources)
     changed = [*_changed(sources, selftests, record)]
     _forget(folder, sources)
     run_logged(
@@ -77,7 +77,7 @@ def build_programs(
         log,
         what="the selftests do not build",
     )
-    write_whole(record, json.dumps(sources))
+    write_state(record, sources)
     return Programs(folder)
 
 
@@ -120,4 +120,4 @@ def _forget(folder: Path, sources: dict[str, list[int]]) -> None:
             name: stamp for name, stamp in last.items() if sources.get(name) == stamp
         }
         if same != last:
-            write_whole(record, json.dumps(same))
+            write_state(record, same)

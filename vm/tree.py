@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vm.cache import write_whole
+from vm.cache import write_state
 from vm.mirror import Mirror
 from vm.process import run_logged
 from vm.series import Patched, apply_series
@@ -111,7 +111,7 @@ def _patch_archive(
             shutil.copy(mirror.path / name, originals / name)
     if new:
         # Only now may these files be changed.
-        write_whole(record, json.dumps([*kept, *new]))
+        write_state(record, [*kept, *new])
     for name in [*kept, *new]:
         folder = patched.folder if name in patched.names else originals
         mirror.put(name, folder / name)

@@ -18,6 +18,7 @@ from vm.cache import (
     refuse_space,
     safe_name,
     sha256_file,
+    write_state,
 )
 from vm.errors import UsageError
 
@@ -164,6 +165,24 @@ def test_lock_is_free_after_an_error(tmp_path: Path) -> None:
 
 def test_safe_name() -> None:
     assert safe_name("7.3.4-1~bpo13+1/ä b") == "7.3.4-1_bpo13_1___b"
+
+
+def test_state_survives_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its content is on the disk before it replaces the old one."""
+    file = tmp_path / "state.json"
+    steps = []
+
+    def fsync(descriptor: int) -> None:
+        part = Path(f"/proc/self/fd/{descriptor}")
+        steps.append((part.read_text(), file.read_text()))
+
+    write_state(file, [1])
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_state(file, [2])
+    assert steps == [("[2]\n", "[1]\n")]
+    assert file.read_text() == "[2]\n"
 
 
 def test_sha256_file(tmp_path: Path) -> None:
