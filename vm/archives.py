@@ -14,7 +14,8 @@ from vm.cache import safe_name, sha256_file, write_state
 class Record:
     """What an archive is; kept beside it as JSON.
 
-    `kind` is "release" or "debian"; `describe` is one line for the summary.
+    `kind` is "release" or "debian"; `describe` is one line for the summary. `pinned` is
+    the SHA-256 that patches/bases.toml had when it was fetched: not always its own.
     """
 
     kind: str
@@ -22,6 +23,7 @@ class Record:
     version: str
     sha256: str
     describe: str
+    pinned: str = ""
 
     @property
     def key(self) -> str:

@@ -90,7 +90,8 @@ def debian_source(base: Base, archives: Path, log: Log) -> tuple[Path, Record]:
     archive = inner.replace(archives / f"{package}-{safe_name(version)}.tar.xz")
     shutil.rmtree(folder)
     describe = f"{package} {version} (Debian)"
-    return archive, Record("debian", base.name, version, digest, describe)
+    pinned = base.package_sha256
+    return archive, Record("debian", base.name, version, digest, describe, pinned)
 
 
 def _candidate(package: str, options: list[str], log: Log) -> str | None:

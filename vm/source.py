@@ -50,11 +50,13 @@ def fetch_source(base: Base, cache: Path, log: Log) -> Source:
     archives.mkdir(parents=True, exist_ok=True)
 
     def wanted(record: Record) -> bool:
-        stale = record.kind == "release" and (
-            record.version != base.release
-            or record.sha256 != (base.sha256 or record.sha256)
-        )
-        return record.base == base.name and not stale
+        if record.kind == "release":
+            pinned = record.sha256 == (base.sha256 or record.sha256)
+            fresh = record.version == base.release and pinned
+        else:
+            # Debian may not have had the version that is pinned.
+            fresh = base.package_sha256 in (record.sha256, record.pinned)
+        return record.base == base.name and fresh
 
     found = recall(archives, wanted, log.say)
     if found is None:

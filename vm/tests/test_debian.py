@@ -109,7 +109,8 @@ def test_private_apt(tmp_path: Path, log: Log, said: Said, apt: Path) -> None:
     assert archive.read_text() == "content\n"
     digest = hashlib.sha256(b"content\n").hexdigest()
     describe = "linux-source-7.3 7.3.4-1~bpo13+1 (Debian)"
-    assert record == Record("debian", "7.3", "7.3.4-1~bpo13+1", digest, describe)
+    words = ("debian", "7.3", "7.3.4-1~bpo13+1", digest, describe)
+    assert record == Record(*words, BASE.package_sha256)
     assert said.lines == [
         "reading the index of trixie-backports from this machine's Debian mirror",
         "downloading linux-source-7.3 7.3.4-1~bpo13+1 with apt, about 170 MB",

@@ -242,15 +242,15 @@ def test_archive_of_debian_is_used_again(
     no_debian: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever its version: Debian's is not that of the base."""
+    """Whatever its version: Debian may not have the one that is pinned."""
     site.clear()
     site["v7.x/sha256sums.asc"] = (503, b"")
 
     def debian(base: Base, archives: Path, log: Log) -> tuple[Path, Record]:
         archive = archives / "linux-source-7.3.tar.xz"
         archive.write_bytes(ARCHIVE)
-        record = Record("debian", base.name, "7.3.3-1", DIGEST, "Debian's")
-        return archive, record
+        words = ("debian", base.name, "7.3.3-1", DIGEST, "Debian's")
+        return archive, Record(*words, base.package_sha256)
 
     with monkeypatch.context() as patch:
         patch.setattr(source, "debian_source", debian)
@@ -258,3 +258,7 @@ def test_archive_of_debian_is_used_again(
     path = cache / "sources" / "linux-source-7.3.tar.xz"
     assert found == Source("debian", path, f"debian-7.3.3-1-{DIGEST[:12]}", "Debian's")
     assert fetch_source(replace(BASE, sha256="0" * 64), cache, log) == found
+    # The pin has moved on since: to another archive, or to this one.
+    with pytest.raises(UsageError, match="in vain"):
+        fetch_source(replace(BASE, package_sha256="def"), cache, log)
+    assert fetch_source(replace(BASE, package_sha256=DIGEST), cache, log) == found
