@@ -80,7 +80,7 @@ def build_image(
         # Before make starts: an old image must never pass for a new one.
         stamp.unlink(missing_ok=True)
         _remove_future(build, log)
-        _remove_others(build, versions, log)
+        remove_others(build, versions, log)
         with timed(stages["configure"]):
             make = Make.of(tree, build, compiler, log)
             whole = _configure(make, fragments, inputs)
@@ -151,14 +151,14 @@ def _versions(compiler: Compiler, log: Log) -> dict[str, str]:
     return {"compiler": compiler.said, **said}
 
 
-def _remove_others(build: Path, versions: dict[str, str], log: Log) -> None:
-    """Remove a build folder that other versions of these tools have made.
+def remove_others(build: Path, versions: dict[str, str], log: Log) -> None:
+    """Make a build folder, anew if other versions of these tools may have made it.
 
     kbuild sees another compiler, but not what assembles, links and writes the BTF.
     """
     stamp = build / "tools.json"
-    if _load(stamp) not in (None, versions):
-        log.say(f"the compiler or its tools have changed: removing {build}")
+    if build.exists() and _load(stamp) != versions:
+        log.say(f"{build} is of other tools, or unfinished: removing it")
         shutil.rmtree(build)
     build.mkdir(exist_ok=True)
     stamp.write_text(json.dumps(versions))

@@ -13,11 +13,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vm.build import Image, Make
+from vm.build import Image, Make, remove_others
 from vm.compiler import Compiler, newest_clang
 from vm.errors import BuildError, UsageError
 from vm.mirror import Mirror
-from vm.process import run_logged
+from vm.process import output_of, run_logged
 from vm.terminal import Log
 from vm.tools import UPSTREAM, missing, not_installed
 
@@ -59,7 +59,9 @@ class Copy:
                 hint="--upstream needs a kernel that has BPF_STRICT_BUILD there, as "
                 "7.3 does",
             )
-        self.home.mkdir(exist_ok=True)
+        # make would keep the programs that another clang has made.
+        clang = output_of([f"clang{clang_suffix(self.log)}", "--version"], self.log)[0]
+        remove_others(self.home, {"clang": clang}, self.log)
         names = sorted(_names(tree, set(files)))
         Mirror(self.home).update(tree, names, {}, self.log)
 

@@ -134,6 +134,16 @@ def test_other_tool(kernel: Kernel, tool: str) -> None:
     assert not kernel.build("other").built
 
 
+def test_tools_are_not_known(kernel: Kernel) -> None:
+    """As after a removal cut short, which left some of what the old ones made."""
+    kernel.build()
+    (kernel.folder / "tools.json").unlink()
+    made = kernel.folder / "vmlinux.o"
+    made.touch()
+    kernel.build("other")
+    assert not made.exists()
+
+
 def test_fragment_with_a_space_in_its_path(kernel: Kernel) -> None:
     folder = kernel.tmp_path / "my configs"
     folder.mkdir()

@@ -256,6 +256,20 @@ def test_pruned_copy(upstream: Project) -> None:
     assert " CLANG=clang-99 LLVM_STRIP=llvm-strip-99 " in made[0]
 
 
+def test_other_clang(upstream: Project) -> None:
+    """make would keep the programs of the old one."""
+    write_list(upstream, "passes")
+    assert upstream.run("--upstream").status == 0
+    (copy,) = upstream.cache.glob(f"trees/*/build-*/upstream/linux/{BPF}")
+    made = copy / "passes.bpf.o"
+    made.touch()
+    assert upstream.run("--upstream").status == 0
+    assert made.exists()
+    executable(upstream.path / "bin" / "clang-99", "#!/bin/sh\necho clang 99.2.0\n")
+    assert upstream.run("--upstream").status == 0
+    assert not made.exists()
+
+
 def test_test_that_does_not_build(upstream: Project) -> None:
     write_list(upstream, "passes", "fails")
     ended = upstream.run("--upstream", how="no fails")
