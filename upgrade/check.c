@@ -167,6 +167,7 @@ int check_maps(struct pair *p)
 			return refuse(u, -EINVAL, "%s is sleepable", bpf_program__name(prog));
 	p->old_type = info.type;
 	p->no_delete = is_array(type);
+	config->no_delete = p->no_delete;
 	p->percpu = is_percpu(type);
 	config->lru = is_lru(type);
 	config->lru_room = config->lru ? lru_room(p->new_map) : 0;

@@ -129,6 +129,8 @@ static int complete(struct upgrade *u)
 {
 	int err = mover_drain(u) ?: mover_reconcile(u, UPGRADE_MARKED);
 
+	for_each_pair(p, u)
+		p->state->skipped = 0;
 	err = err ?: each(u, mover_run_new, UPGRADE_GONE);
 	forget_refusals(u);
 	return err ?: each(u, mover_run_old, UPGRADE_FULL) ?: check_room(u);

@@ -103,8 +103,10 @@ __noinline int upgrade_move(void)
 	upgrade_zero_bytes(&upgrade_mover.key, sizeof(upgrade_mover.key));
 	upgrade_convert_key(&upgrade_mover.old_key, &upgrade_mover.key);
 	hash = upgrade_hash(&upgrade_mover.key);
-	if (!upgrade_lock(hash, &irq))
+	if (!upgrade_lock(hash, &irq)) {
+		__sync_fetch_and_add(&upgrade_pair.skipped, 1);
 		return 0;
+	}
 	s = upgrade_stripe(hash);
 	upgrade_copy_bytes(&s->key, &upgrade_mover.key, sizeof(s->key));
 	upgrade_copy_bytes(&s->old_key, &upgrade_mover.old_key, sizeof(s->old_key));

@@ -151,17 +151,19 @@ void report_fill_in(struct upgrade *u)
 
 int report_differences(struct upgrade *u)
 {
-	__u64 missing = 0, stale = 0, resurrected = 0;
+	__u64 missing = 0, stale = 0, resurrected = 0, skipped = 0;
 
 	for_each_pair(p, u) {
 		missing += p->state->missing;
 		stale += p->state->stale;
 		resurrected += p->state->resurrected;
+		skipped += p->state->skipped;
 	}
-	if (!missing && !stale && !resurrected)
+	if (!missing && !stale && !resurrected && !skipped)
 		return 0;
-	return report_error(u, -EUCLEAN, "%llu missing, %llu stale, %llu resurrected",
-			    missing, stale, resurrected);
+	return report_error(u, -EUCLEAN,
+			    "%llu missing, %llu stale, %llu resurrected, %llu not compared",
+			    missing, stale, resurrected, skipped);
 }
 
 int report_judge(struct upgrade *u)

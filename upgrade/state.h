@@ -51,7 +51,7 @@ struct upgrade_field {
 };
 
 /* Of the structs below and of the library's programs. To be increased with each change. */
-#define UPGRADE_VERSION 5
+#define UPGRADE_VERSION 6
 
 /* Of a pair of maps, an old one and a new one. Read-only once the object is loaded. */
 struct upgrade_pair_config {
@@ -67,7 +67,8 @@ struct upgrade_pair_config {
 	struct upgrade_field new_special[UPGRADE_MAX_SPECIAL];
 	__u8 enabled;		/* set by upgrade_open() if there is an old map */
 	__u8 percpu;		/* both maps are per-CPU */
-	__u8 lru;		/* the new map evicts elements */
+	__u8 no_delete;		/* the new map is an array */
+	__u8 lru;		/* it evicts elements */
 	__u32 lru_room;		/* as long as it has fewer, it does not */
 };
 
@@ -102,6 +103,7 @@ struct upgrade_pair_state {
 	__u64 stale;
 	__u64 resurrected;
 	__u64 evicted;		/* missing, but the new map is an LRU map */
+	__u64 skipped;		/* not compared: the key's lock could not be taken */
 
 	__u64 visited[UPGRADE_PASSES];	/* elements compared */
 	__u64 changed[UPGRADE_PASSES];	/* elements written or deleted */

@@ -38,7 +38,8 @@ static __always_inline int upgrade_drop(struct upgrade_stripe *s, void *new, __u
 {
 	int err;
 
-	if (!new)
+	/* An array can be larger than the old one. */
+	if (!new || upgrade_config.no_delete)
 		return 0;
 	if (pass >= UPGRADE_CHECK) {
 		__sync_fetch_and_add(&upgrade_pair.resurrected, 1);
@@ -71,6 +72,8 @@ static __always_inline int upgrade_sync_one(__u32 hash, __u32 pass)
 		return 0;
 	if (pass < UPGRADE_CHECK)
 		return upgrade_write_new(s) ?: 1;
+	if (upgrade_new_slot(&s->key, 0) != new)
+		return upgrade_count_missing();
 	__sync_fetch_and_add(&upgrade_pair.stale, 1);
 	return 1;
 }
@@ -97,6 +100,9 @@ static long upgrade_sync_slot(__u64 cpu, struct upgrade_slots *slots)
 	upgrade_copy_bytes(s->there, new, sizeof(UPGRADE_NEW_VALUE));
 	if (upgrade_in_line(slots->hash))
 		return 0;
+	/* Has it been evicted meanwhile, and become another key's? */
+	if (upgrade_new_slot(&s->key, cpu) != new)
+		return 1;
 	slots->changed = 1;
 	if (slots->pass >= UPGRADE_CHECK)
 		__sync_fetch_and_add(&upgrade_pair.stale, 1);
@@ -118,7 +124,7 @@ static __always_inline int upgrade_sync_percpu(__u32 hash, __u32 pass)
 	int err;
 
 	slots.there = !!upgrade_find_old(&s->old_key, 0);
-	if (!slots.there && !owned)
+	if (!slots.there && (!owned || upgrade_config.no_delete))
 		return upgrade_drop(s, new, pass);
 	if (!new) {
 		if (owned)

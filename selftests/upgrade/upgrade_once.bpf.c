@@ -68,6 +68,14 @@ int BPF_PROG(old_event, const struct pt_regs *regs)
 	return 0;
 }
 
+/* An update of the new map, on this CPU. */
+SEC("?syscall")
+int new_update(struct once_update *update)
+{
+	update->result = upgrade_update_elem(&update->key, &update->value, BPF_ANY);
+	return 0;
+}
+
 /* The new version deliberately records none. */
 SEC("fentry/__x64_sys_getpgid")
 int BPF_PROG(new_event, const struct pt_regs *regs)

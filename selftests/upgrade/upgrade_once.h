@@ -6,4 +6,11 @@
 #define ONCE_MAGIC 0x10ad1000
 #define ONCE_KEYS 16
 
+/* What upgrade_update_elem() is to do, and what it returns. */
+struct once_update {
+	__u32 key;
+	__s32 result;
+	__u64 value;
+};
+
 #endif /* UPGRADE_ONCE_H */
