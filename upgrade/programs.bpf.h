@@ -88,9 +88,7 @@ int UPGRADE_PROG(upgrade_mark_batch, struct bpf_map *map)
 SEC("?syscall")
 int upgrade_claim(UPGRADE_NEW_KEY *key)
 {
-	if (!upgrade_active() || *(volatile __u32 *)&upgrade.replacing)
-		return 1;
-	return upgrade_before_delete(key);
+	return upgrade_do(key, NULL, 0, UPGRADE_CLAIM);
 }
 
 /* Move the element of upgrade_mover.old_key. */

@@ -81,12 +81,19 @@ static __always_inline bool upgrade_active(void)
 
 enum upgrade_op {
 	UPGRADE_READ, UPGRADE_WRITE, UPGRADE_FORGET, UPGRADE_UPDATE, UPGRADE_DELETE,
+	UPGRADE_CLAIM,
 };
 
 /* In the other phases, and for READ in the last, the new map is all there is. */
 static __always_inline bool upgrade_in_window(__u32 phase, enum upgrade_op op)
 {
 	return phase == UPGRADE_SWITCHED || (phase == UPGRADE_SETTLED && op != UPGRADE_READ);
+}
+
+/* For processes, which may ask before the upgrade has begun. */
+static __always_inline bool upgrade_is_old_in_charge(__u32 phase)
+{
+	return phase < UPGRADE_SWITCHED || *(volatile __u32 *)&upgrade.replacing;
 }
 
 static const __u64 upgrade_zeroes[UPGRADE_MAX_VALUE / 8] SEC(".rodata.upgrade_zeroes");

@@ -108,9 +108,12 @@ static __always_inline long upgrade_do_locked(__u32 hash, const UPGRADE_NEW_VALU
 {
 	struct upgrade_stripe *s = upgrade_stripe(hash);
 	__u32 phase = upgrade_phase();
-	bool all = !upgrade_config.percpu || op == UPGRADE_FORGET || op == UPGRADE_DELETE;
+	bool all = !upgrade_config.percpu || op == UPGRADE_FORGET || op == UPGRADE_DELETE ||
+		   op == UPGRADE_CLAIM;
 	long err;
 
+	if (op == UPGRADE_CLAIM && upgrade_is_old_in_charge(phase))
+		return 1;
 	if (!upgrade_in_window(phase, op) || !upgrade_revert(s))
 		return upgrade_plain(&s->key, value, flags, op);
 	upgrade_find_owner(s);
@@ -142,7 +145,8 @@ __noinline long upgrade_do(const UPGRADE_NEW_KEY *key __arg_nonnull,
 	__u32 hash;
 	long err;
 
-	if (!upgrade_config.enabled || !upgrade_in_window(upgrade_phase(), op))
+	if (!upgrade_config.enabled ||
+	    (op != UPGRADE_CLAIM && !upgrade_in_window(upgrade_phase(), op)))
 		return upgrade_plain(key, value, flags, op);
 	hash = upgrade_hash(key);
 	if (!upgrade_lock(hash, &irq))

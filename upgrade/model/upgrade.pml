@@ -12,9 +12,9 @@
 #define WRITER 2	/* among the processes; CPUs are 0 and 1 */
 #define bit(op) (1 << (op))
 
-mtype = { WATCHING, SWITCHED, SETTLED, DONE, READ, UPDATE, CREATE, DELETE, WRITE, IGNORE };
+mtype = { NONE, WATCHING, SWITCHED, SETTLED, DONE, READ, UPDATE, CREATE, DELETE, WRITE, IGNORE };
 
-mtype phase = WATCHING;
+mtype phase = NONE;
 byte O = FIRST, N;
 bool lock, owned, frozen, writing, gate, replacing, attached_new, attached_old = true;
 bool in_program[3], in_call[2];		/* RCU and RCU Tasks wait for these ... */
@@ -167,7 +167,7 @@ proctype Cpu(byte id)
 	event(2 + id)
 }
 
-#define refused(v) (v == WATCHING || (replacing && !CLAIM_EARLY))
+#define refused(v) ((v == NONE && !CLAIM_ANY) || v == WATCHING || (replacing && !CLAIM_EARLY))
 
 /* It finds out by an error that the old map is frozen, and does not wait for anybody. */
 proctype Writer()
@@ -186,7 +186,7 @@ again:
 		d_step { in_program[WRITER] = true; v = phase };
 		if
 		:: refused(v) -> drop(); leave(WRITER); goto again
-		:: !refused(v) && v != DONE && !NO_CLAIM ->
+		:: !refused(v) && v != NONE && v != DONE && !NO_CLAIM ->
 			if :: v == SWITCHED -> sync() :: else fi;
 			if :: ok -> d_step { owned = true; announced++ } :: else fi
 		:: else -> announced++
@@ -212,6 +212,9 @@ proctype Mover()
 	byte v;
 	bool ok;
 
+	/* An upgrade that was killed may have frozen it. */
+	if :: d_step { !writing -> frozen = true } :: true fi;
+	phase = WATCHING;
 	if :: take(); sync(); drop() :: true fi;
 	attached_new = !REPLACE;
 	if :: !NO_FREEZE -> d_step { !writing -> frozen = true } :: else fi;
