@@ -91,7 +91,6 @@ int course_watch(struct upgrade *u)
 	int err = 0;
 
 	report_phase(u, UPGRADE_WATCHING);
-	u->state->replacing = 0;
 	u->state->pairs = u->count;
 	forget_refusals(u);
 	for_each_pair(p, u) {
@@ -118,11 +117,16 @@ int course_watch(struct upgrade *u)
 	/* From the switch on, they see to it that an event is handled once. */
 	if (!err && u->gate)
 		err = upgrade_attach(u, GATE_FIRST, PASSED_DELETE);
-	return err;
+	if (err)
+		return err;
+	u->state->gate = u->gate;
+	u->state->replacing = !!u->opts.replace_old;
+	/* Who sees the switch must see these as well, on a weakly ordered CPU, too. */
+	return wait_for_programs(u);
 }
 
 /*
- * The last pass must not fail for want of room: from then on, the new version's reads
+ * Begin another round. The last pass must not fail for want of room: from then on, the new version's reads
  * take the new map to be complete.
  */
 static int complete(struct upgrade *u)
@@ -171,14 +175,8 @@ int course_finish(struct upgrade *u)
 {
 	bool straggler = true;
 	__u64 reported;
-	int err;
+	int err = 0;
 
-	/*
-	 * The old version is detached, so no further run of it begins. Once those
-	 * that had begun have ended, and with the map frozen for system calls,
-	 * nothing changes the old map any more.
-	 */
-	err = wait_for_programs(u);
 	for (int i = 0; !err && straggler && i < FINISH_TRIES; i++) {
 		reported = report_changes(u);
 		err = complete(u) ?: prove(u);
@@ -193,14 +191,20 @@ int course_finish(struct upgrade *u)
 	return err ?: own_end(u);
 }
 
-/* Once the calls of the old version that were in flight at its end have ended. */
-static int open_gate(struct upgrade *u)
+/*
+ * The old version is detached, so no further run of it begins. Once those that had begun
+ * have ended, and with the map frozen for system calls, nothing changes the old map any
+ * more. A task that was preempted on its way into the program is not an RCU reader yet.
+ */
+int course_end_old(struct upgrade *u)
 {
-	int err = wait_for_programs(u);
+	int err = is_side_by_side(u) ? wait_for_calls(u) : 0;
 
+	err = err ?: wait_for_programs(u);
+	if (err)
+		return err;
 	u->state->gate = 0;
-	upgrade_detach(u, GATE_FIRST, PASSED_DELETE);
-	return err;
+	return upgrade_detach(u, GATE_FIRST, PASSED_DELETE);
 }
 
 /*
@@ -223,9 +227,7 @@ static int replace_old(struct upgrade *u)
 /* Once this has succeeded, there is no way back, whatever fails. */
 int course_switch(struct upgrade *u)
 {
-	u->missed = report_missed_events(u);
-	__atomic_store_n(&u->state->gate, u->gate, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&u->state->replacing, !!u->opts.replace_old, __ATOMIC_SEQ_CST);
+	report_begin_missed(u);
 	report_phase(u, UPGRADE_SWITCHED);
 	return u->opts.replace_old ? replace_old(u) : 0;
 }
@@ -253,8 +255,7 @@ int course_settle(struct upgrade *u)
 
 	if (err)
 		return err;
-	u->report->missed_events = report_missed_events(u) - u->missed;
+	report_missed(u);
 	report_sample(u, true);
-	err = open_gate(u);
-	return err ?: course_finish(u);
+	return course_end_old(u) ?: course_finish(u);
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 /* How an upgrade begins and ends: what it shares with its programs, and their links. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
 #include <sys/mman.h>
 #include <bpf/bpf.h>
 #include "parts.h"
@@ -49,10 +52,16 @@ static void end_pair(struct pair *p)
 	p->out_of_memory = false;
 }
 
-/* Undo what upgrade_begin() did, as far as it got. */
+/*
+ * Undo what upgrade_begin() did, as far as it got. If the old version may still be
+ * attached, the gate stays until upgrade_resume() or upgrade_close().
+ */
 static void undo(struct upgrade *u)
 {
-	upgrade_detach(u, 0, PROGRAMS - 1);
+	if (u->state && (u->state->phase < UPGRADE_SWITCHED || !u->state->gate))
+		upgrade_detach(u, GATE_FIRST, PASSED_DELETE);
+	upgrade_detach(u, 0, GATE_FIRST - 1);
+	upgrade_detach(u, PASSED_DELETE + 1, PROGRAMS - 1);
 	for_each_pair(p, u)
 		end_pair(p);
 	unmap_shared(u->state, sizeof(*u->state));
@@ -77,13 +86,39 @@ int upgrade_begin(struct upgrade *u)
 	return err;
 }
 
+/* So that the gate outlives this process. */
+static int pin(struct pair *p, int i)
+{
+	struct upgrade *u = p->u;
+	char path[512];
+	int err;
+
+	if (!u->opts.pins || i < GATE_FIRST || i > PASSED_DELETE)
+		return 0;
+	/* The caller may rename the folder meanwhile. */
+	if (u->pins_fd < 0)
+		u->pins_fd = open(u->opts.pins, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "%s/%s", u->opts.pins, bpf_program__name(p->prog[i]));
+	err = u->pins_fd < 0 ? -errno : bpf_link__pin(p->link[i], path);
+	return err ? report_error(u, err, "cannot pin %s", path) : 0;
+}
+
+static int unpin(struct pair *p, int i)
+{
+	const char *name = bpf_program__name(p->prog[i]);
+
+	if (!p->link[i] || !bpf_link__pin_path(p->link[i]) || !unlinkat(p->u->pins_fd, name, 0))
+		return 0;
+	return report_error(p->u, -errno, "cannot remove the pin %s", name);
+}
+
 static int attach(struct pair *p, int i)
 {
 	if (!bpf_program__autoload(p->prog[i]))
 		return 0;
 	p->link[i] = bpf_program__attach(p->prog[i]);
-	return p->link[i] ? 0 : report_error(p->u, -errno, "cannot attach %s",
-					     bpf_program__name(p->prog[i]));
+	return p->link[i] ? pin(p, i) : report_error(p->u, -errno, "cannot attach %s",
+						     bpf_program__name(p->prog[i]));
 }
 
 int upgrade_attach(struct upgrade *u, int first, int last)
@@ -96,13 +131,53 @@ int upgrade_attach(struct upgrade *u, int first, int last)
 	return err;
 }
 
-void upgrade_detach(struct upgrade *u, int first, int last)
+int upgrade_detach(struct upgrade *u, int first, int last)
 {
+	int err = 0, failed;
+
 	for_each_pair(p, u)
 		for (int i = first; i <= last; i++) {
+			failed = unpin(p, i);
+			err = err ?: failed;
 			bpf_link__destroy(p->link[i]);
 			p->link[i] = NULL;
 		}
+	return err;
+}
+
+static struct bpf_link *open_pin(struct pair *p, int i)
+{
+	const char *name = bpf_program__name(p->prog[i]);
+	char path[512];
+
+	if (faccessat(p->u->pins_fd, name, F_OK, 0))
+		return NULL;
+	snprintf(path, sizeof(path), "%s/%s", p->u->opts.pins, name);
+	return bpf_link__open(path);
+}
+
+bool upgrade_find_gate(struct upgrade *u)
+{
+	bool all = true;
+
+	if (u->opts.pins && u->pins_fd < 0)
+		u->pins_fd = open(u->opts.pins, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for_each_pair(p, u)
+		for (int i = GATE_FIRST; i <= PASSED_DELETE; i++) {
+			if (!p->link[i] && u->pins_fd >= 0)
+				p->link[i] = open_pin(p, i);
+			all = all && p->link[i];
+		}
+	return all;
+}
+
+void upgrade_leave(struct upgrade *u)
+{
+	for_each_pair(p, u)
+		for (int i = 0; i < PROGRAMS; i++)
+			bpf_link__destroy(p->link[i]);
+	if (u->pins_fd >= 0)
+		close(u->pins_fd);
 }
 
 /* Complete the report, whatever came before, and return the overall result. */

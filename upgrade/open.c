@@ -130,6 +130,7 @@ int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *opts,
 	u->inner_fd = -1;
 	u->outer_fd = -1;
 	u->instance_fd = -1;
+	u->pins_fd = -1;
 	err = copy_opts(u, opts) ?: prepare(u);
 	if (err) {
 		upgrade_close(u);

@@ -49,10 +49,12 @@ struct upgrade {
 	__u32 count;			/* of pairs */
 	int outer_fd, inner_fd;		/* see wait_for_programs() */
 	int instance_fd;		/* see wait_for_calls() */
+	int pins_fd;			/* of the folder opts.pins, once there are pins */
 	bool hooks;			/* they report the changes: see watch.c */
 	bool gate;			/* see gate.bpf.h */
 	__u64 sampled;
-	__u64 missed;		/* skipped runs of the new version before the switch */
+	bool missing_events;	/* those that the new version misses are counted */
+	__u64 missed_before, missed;	/* its skipped runs before the switch, and after it */
 };
 
 #define for_each_pair(p, upgrade) \
@@ -95,7 +97,11 @@ int upgrade_end(struct upgrade *u, int err);
 void release_writers(struct upgrade *u);
 /* Attach those of the programs from `first` to `last` that are loaded; detach them. */
 int upgrade_attach(struct upgrade *u, int first, int last);
-void upgrade_detach(struct upgrade *u, int first, int last);
+int upgrade_detach(struct upgrade *u, int first, int last);
+/* Take over the gate of a dead process, if it is pinned; false if there is none. */
+bool upgrade_find_gate(struct upgrade *u);
+/* Close what is attached; what is pinned stays. */
+void upgrade_leave(struct upgrade *u);
 
 /* check.c: give the caller a reason, which names the pair if there are several. */
 int __attribute__((format(printf, 3, 4)))
@@ -132,8 +138,9 @@ __u64 report_changes(const struct upgrade *u);
 /* Is it one of the library's programs? */
 bool is_ours(const struct upgrade *u, const struct bpf_program *prog);
 
-/* Skipped runs of the new version's programs. */
-__u64 report_missed_events(struct upgrade *u);
+/* Count events that the new version misses, from the switch until the old one is gone. */
+void report_begin_missed(struct upgrade *u);
+void report_missed(struct upgrade *u);
 
 /* Is the new map other than it should be? 0 or -EUCLEAN. */
 int report_differences(struct upgrade *u);
@@ -191,10 +198,14 @@ int own_end(struct upgrade *u);
 /* freeze.c: have system calls that change the old map fail with -EPERM. */
 int freeze_old(struct pair *p);
 
-/* course.c: up to the switch; the switch; what follows; what is left to do then. */
+/*
+ * course.c: up to the switch; the switch; what follows; of this, what is left to do once
+ * the old version is detached, and then.
+ */
 int course_watch(struct upgrade *u);
 int course_switch(struct upgrade *u);
 int course_settle(struct upgrade *u);
+int course_end_old(struct upgrade *u);
 int course_finish(struct upgrade *u);
 
 #endif /* UPGRADE_PARTS_H */

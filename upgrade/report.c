@@ -91,7 +91,8 @@ bool is_ours(const struct upgrade *u, const struct bpf_program *prog)
 	return false;
 }
 
-__u64 report_missed_events(struct upgrade *u)
+/* Skipped runs of the new version's programs. */
+static __u64 missed_so_far(struct upgrade *u)
 {
 	struct bpf_program *prog;
 	__u64 sum = 0;
@@ -100,6 +101,20 @@ __u64 report_missed_events(struct upgrade *u)
 		if (bpf_program__autoload(prog) && !is_ours(u, prog))
 			sum += misses(prog);
 	return sum;
+}
+
+void report_begin_missed(struct upgrade *u)
+{
+	u->missed_before = missed_so_far(u);
+	u->missing_events = true;
+}
+
+void report_missed(struct upgrade *u)
+{
+	if (u->missing_events)
+		u->missed = missed_so_far(u) - u->missed_before;
+	u->missing_events = false;
+	u->report->missed_events = u->missed;
 }
 
 void report_phase(struct upgrade *u, enum upgrade_phase phase)

@@ -16,6 +16,7 @@ static int resume(struct upgrade *u)
 {
 	struct upgrade_report *r = u->report;
 	__u64 began = now();
+	bool gone;
 	int err;
 
 	err = upgrade_begin(u);
@@ -31,9 +32,16 @@ static int resume(struct upgrade *u)
 	if (!is_complete(u))
 		return upgrade_end(u, report_error(u, -EINVAL, "these are not all old maps of the upgrade, or others"));
 	report_phase(u, UPGRADE_SWITCHED);
-	u->state->gate = 0;
 	u->state->replacing = 0;
-	err = upgrade_attach(u, MARK_UPDATE, MARK_BATCH) ?: mover_drain(u) ?: course_finish(u);
+	/* The gate is gone, and may have been needed. */
+	gone = !upgrade_find_gate(u) && u->state->gate;
+	if (gone && !u->state->handled_twice)
+		u->state->handled_twice = 1;
+	report_missed(u);
+	err = upgrade_attach(u, MARK_UPDATE, MARK_BATCH) ?: course_end_old(u) ?: mover_drain(u) ?:
+	      course_finish(u);
+	if (gone && !err)
+		err = report_error(u, -EUCLEAN, "whoever upgraded did not pin the gate, or not here: until the old version was detached, both may have handled events");
 	if (r->phase == UPGRADE_DONE)
 		release_writers(u);
 	r->window_ns = now() - began;

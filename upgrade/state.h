@@ -12,7 +12,7 @@
  * proof ends SETTLED with SWITCHED.
  */
 enum upgrade_phase {
-	UPGRADE_NONE,		/* no upgrade: the new version is the only one */
+	UPGRADE_NONE,		/* no upgrade, or not yet */
 	UPGRADE_WATCHING,	/* the old version is in charge */
 	UPGRADE_SWITCHED,	/* the new one is; it copies what it touches first */
 	UPGRADE_SETTLED,	/* the new map is complete; the proof runs */

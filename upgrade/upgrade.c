@@ -61,6 +61,7 @@ void upgrade_close(struct upgrade *u)
 		return;
 	if (u->instance_fd >= 0)
 		close(u->instance_fd);
+	upgrade_leave(u);
 	free(u->pairs);
 	free(u);
 }

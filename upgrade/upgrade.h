@@ -53,7 +53,9 @@ struct upgrade_opts {
 	/*
 	 * From the switch until detach_old() has been called, the new version
 	 * handles the events, and the old version's changes of its map fail with
-	 * -EPERM, unless they belong to an event that began before the switch. Set
+	 * -EPERM, unless they belong to an event that began before the switch. If this
+	 * process dies or calls upgrade_close() before it is detached, that ends,
+	 * unless there are `pins`. Set
 	 * this if the old version decides something by what is in its map: then it
 	 * must go on recording until it is detached, and what it records alone is
 	 * carried over. Without the hooks, its changes cannot be refused in any case:
@@ -65,6 +67,9 @@ struct upgrade_opts {
 	 * The folder of a bpffs in which attach_new() pins the links of the new
 	 * version: the upgrade is aborted if one is attached but not pinned, since
 	 * it would go away with this process after the old version is detached.
+	 * From before the switch until then, upgrade_run() also pins there what refuses the
+	 * old version's changes, as NAME_gate_* and NAME_passed_*. If it is killed before
+	 * the switch, the caller has to remove these pins with his own.
 	 * NULL: the new version is meant to live only as long as this process.
 	 */
 	const char *pins;
@@ -174,7 +179,9 @@ struct upgrade_report {
 	__u64 own_failures;	/* more than opts.max_owned keys, or no memory (interrupts) */
 	__u64 copy_failures;	/* the new map had no room for the old map's element */
 
-	__u64 handled_twice;	/* events that both versions may have handled; must be 0 */
+	__u64 handled_twice;	/* events that both versions may have handled; must be 0.
+				 * 1 for all that upgrade_resume() cannot know of, see
+				 * opts.pins */
 
 	__u64 write_errors;	/* elements that the new map refused: harmless, unless
 				 * counted as missing or in copy_failures */
@@ -232,7 +239,8 @@ UPGRADE_API int upgrade_run(struct upgrade *upgrade, struct upgrade_report *repo
  * Finish an upgrade that failed after the switch, or whose process died then, while its
  * new version is still attached. In the process that called upgrade_run(), call this
  * with the same `upgrade`. In another: open the same object, call upgrade_open() with the
- * same old maps (all of them, or this returns -EINVAL), replace all maps by those of
+ * same old maps (all of them, or this returns -EINVAL), and `pins` where these are
+ * now, replace all maps by those of
  * the dead process with bpf_map__reuse_fd() (so for a process that may die, they must
  * have been pinned before the switch), load, and call this. The old version must be
  * detached, and no process may change the old map with system calls, nor the new one
@@ -241,7 +249,8 @@ UPGRADE_API int upgrade_run(struct upgrade *upgrade, struct upgrade_report *repo
  * except for missed_events, which died with it. If the upgrade was DONE, its result
  * is reported again. Returns -EINVAL if it had not reached the switch.
  *
- * Until this is done, the new version copies what it looks up, and each key that it
+ * Until this is done, the new version notes its events, of which there may be too many
+ * (handled_twice), and copies what it looks up, and each key that it
  * changes takes up room in a map of opts.max_owned: if that is too small, the
  * report says so (own_failures).
  */

@@ -3,12 +3,14 @@
  * The upgrading process is killed while it holds the writers: they go on, and what
  * they write then stays.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/wait.h>
+#include "upgrade_bpffs.h"
 #include "upgrade_small.h"
+#include "parts.h"
 
 #define GATE "/tmp/upgrade_gate"
 
@@ -96,13 +98,74 @@ TEST_F_TIMEOUT(small, killed_before_the_switch, SECONDS)
 	expect_complete(_metadata, self, 10);
 }
 
+static bool is_there(const char *folder, const char *pin)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, pin);
+	return !access(path, F_OK);
+}
+
+/* What refuses the old version's changes is pinned until that is known to be detached. */
 TEST_F_TIMEOUT(small, killed_after_the_switch, SECONDS)
+{
+	char folder[] = "/tmp/upgrade_gate.XXXXXX";
+
+	ASSERT_EQ(0, mount_bpffs(folder));
+	self->opts.pins = folder;
+	ASSERT_EQ(0, reopen_new(self, 2 * ENTRIES));
+	self->on_hold = hold_gate;
+	self->on_detach = change_and_die;
+	run_and_die(_metadata, self);
+	EXPECT_TRUE(is_there(folder, "upgrade_gate_update"));
+	EXPECT_TRUE(is_there(folder, "upgrade_passed_delete"));
+	EXPECT_EQ(0, resume(self)) TH_LOG("%s", self->report.error);
+	EXPECT_FALSE(is_there(folder, "upgrade_gate_update"));
+	EXPECT_FALSE(is_there(folder, "upgrade_passed_delete"));
+	EXPECT_EQ(0, claim(self, 1));
+	expect_complete(_metadata, self, 11);
+	unmount_bpffs(folder);
+}
+
+/* What an upgrade has pinned goes away with it, unless it is killed. */
+TEST_F_TIMEOUT(small, pins_before_the_switch, SECONDS)
+{
+	char folder[] = "/tmp/upgrade_gate.XXXXXX", path[64];
+
+	ASSERT_EQ(0, mount_bpffs(folder));
+	self->opts.pins = folder;
+	self->hold_result = -EAGAIN;
+	ASSERT_EQ(0, reopen_new(self, 2 * ENTRIES));
+	EXPECT_EQ(-EAGAIN, run(self));
+	EXPECT_FALSE(is_there(folder, "upgrade_gate_update"));
+
+	self->on_hold = hold_and_die;
+	run_and_die(_metadata, self);
+	self->hold_result = 0;
+	ASSERT_EQ(0, reopen_new(self, 2 * ENTRIES));
+	EXPECT_TRUE(is_there(folder, "upgrade_gate_update"));
+	EXPECT_EQ(-EEXIST, run(self));
+	EXPECT_NE(NULL, strstr(self->report.error, "cannot pin")) TH_LOG("%s", self->report.error);
+	for (int i = GATE_FIRST; i <= PASSED_DELETE; i++) {
+		snprintf(path, sizeof(path), "%s/upgrade_%s", folder, upgrade_programs[i]);
+		EXPECT_EQ(0, unlink(path));
+	}
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_FALSE(is_there(folder, "upgrade_gate_update"));
+	expect_complete(_metadata, self, 10);
+	unmount_bpffs(folder);
+}
+
+/* Then nobody can tell which events were handled twice. */
+TEST_F_TIMEOUT(small, killed_without_pins, SECONDS)
 {
 	self->on_hold = hold_gate;
 	self->on_detach = change_and_die;
 	run_and_die(_metadata, self);
-	EXPECT_EQ(0, resume(self)) TH_LOG("%s", self->report.error);
-	EXPECT_EQ(0, claim(self, 1));
+	EXPECT_EQ(-EUCLEAN, resume(self));
+	EXPECT_EQ(UPGRADE_DONE, self->report.phase);
+	EXPECT_EQ(1, self->report.handled_twice);
+	EXPECT_NE(NULL, strstr(self->report.error, "did not pin")) TH_LOG("%s", self->report.error);
 	expect_complete(_metadata, self, 11);
 }
 

@@ -21,7 +21,7 @@ FIXTURE(once)
 	struct upgrade *upgrade;
 	struct bpf_link *old;
 	pthread_t in_flight, last;
-	bool slow, overlapped;
+	bool slow, overlapped, stays;
 	int old_fd;
 };
 
@@ -88,6 +88,8 @@ static int detach(void *ctx)
 	FIXTURE_DATA(once) *self = ctx;
 
 	event(BOTH_ATTACHED);
+	if (self->stays)
+		return -EBUSY;
 	if (self->slow)
 		detach_during_event(self);
 	else
@@ -170,6 +172,27 @@ TEST_F_TIMEOUT(once, detached_during_an_event, SECONDS)
 	EXPECT_EQ(1, self->skel->bss->handled[DETACHED]);
 	EXPECT_EQ(variant->old_decides ? 0 : -EPERM, self->skel->bss->old_result[DETACHED]);
 	EXPECT_EQ(variant->old_decides, is_in(new, DETACHED));
+}
+
+/* The old version cannot be detached at first. Meanwhile, each event is one version's, too. */
+TEST_F_TIMEOUT(once, detached_later, SECONDS)
+{
+	int new = bpf_map__fd(self->skel->maps.new_map);
+	struct upgrade_report report = { .sz = sizeof(report) };
+	long *old_result = self->skel->bss->old_result;
+
+	self->stays = true;
+	EXPECT_EQ(-EBUSY, upgrade_run(self->upgrade, &report));
+	EXPECT_EQ(UPGRADE_SWITCHED, report.phase);
+	self->between->bss->released = 1;
+	pthread_join(self->in_flight, NULL);
+	event(DETACHED);
+	EXPECT_EQ(variant->old_decides ? 0 : -EPERM, old_result[DETACHED]);
+	bpf_link__destroy(self->old);
+	EXPECT_EQ(0, upgrade_resume(self->upgrade, &report)) TH_LOG("%s", report.error);
+	EXPECT_EQ(variant->old_decides, is_in(new, BOTH_ATTACHED));
+	EXPECT_EQ(variant->old_decides, is_in(new, DETACHED));
+	EXPECT_EQ(1, self->skel->bss->handled[DETACHED]);
 }
 
 static void fill(int events, __u32 places)

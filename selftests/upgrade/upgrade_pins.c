@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* If the new version is meant to outlive its loader, it has to be pinned. */
 #include <errno.h>
-#include <stdlib.h>
-#include <sys/mount.h>
+#include "upgrade_bpffs.h"
 #include "upgrade_small.h"
 
 static char folder[] = "/tmp/upgrade_pins.XXXXXX";
@@ -37,8 +36,7 @@ static int run_with_idle(FIXTURE_DATA(small) *self)
 
 TEST_F_TIMEOUT(small, links, SECONDS)
 {
-	ASSERT_NE(NULL, mkdtemp(folder));
-	ASSERT_EQ(0, mount("none", folder, "bpf", 0, NULL));
+	ASSERT_EQ(0, mount_bpffs(folder));
 
 	self->on_attach = attach_idle;
 	EXPECT_EQ(-ENOENT, run_with_idle(self));
@@ -50,8 +48,7 @@ TEST_F_TIMEOUT(small, links, SECONDS)
 	EXPECT_EQ(0, run_with_idle(self)) TH_LOG("%s", self->report.error);
 	EXPECT_EQ(0, self->found);
 
-	umount(folder);
-	rmdir(folder);
+	unmount_bpffs(folder);
 }
 
 TEST_HARNESS_MAIN

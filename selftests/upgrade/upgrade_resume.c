@@ -2,6 +2,7 @@
 /* An upgrade that fails after the switch is right by itself, and can be finished. */
 #include <errno.h>
 #include <sys/resource.h>
+#include "upgrade_bpffs.h"
 #include "upgrade_small.h"
 
 /* Let this process open no more files. */
@@ -29,6 +30,11 @@ static void change_and_break(FIXTURE_DATA(small) *self)
 
 TEST_F_TIMEOUT(small, error_after_the_switch, SECONDS)
 {
+	char folder[] = "/tmp/upgrade_resume.XXXXXX";
+
+	ASSERT_EQ(0, mount_bpffs(folder));
+	self->opts.pins = folder;
+	ASSERT_EQ(0, reopen_new(self, 2 * ENTRIES));
 	self->on_detach = change_and_break;
 	EXPECT_EQ(-EMFILE, run(self));
 	setrlimit(RLIMIT_NOFILE, &files);
@@ -46,6 +52,7 @@ TEST_F_TIMEOUT(small, error_after_the_switch, SECONDS)
 	EXPECT_EQ(0, get_new(self, 2, 0));
 	EXPECT_EQ(31, get_new(self, 3, 0));
 	EXPECT_EQ(40, get_new(self, 4, 0));
+	unmount_bpffs(folder);
 }
 
 /* The old version is gone, so there must be no way back to the time before the switch. */

@@ -25,7 +25,7 @@ int folder_each(const char *folder,
 /* With all pins in it. */
 int folder_remove(const char *folder);
 
-#define MAX_LINKS 64
+#define MAX_LINKS 128
 struct link {
 	char name[128];
 	__u32 id, prog, type, attach_type;

@@ -67,7 +67,7 @@ static int resume(struct task *task)
 			    task->pins);
 	if (state.phase == UPGRADE_DONE)
 		return finish(task->pins);
-	task->old_decides = true;	/* there is nothing left to refuse */
+	task->old_decides = true;	/* the gate is that of the run, if it had one */
 	err = task_open_object(task) ?:
 	      side_of_pin(&task->old, PATH(task->next.text, task->config->old_map)) ?:
 	      run_open(task) ?: reuse_maps(task);

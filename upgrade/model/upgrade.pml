@@ -137,9 +137,13 @@ inline event(number)
 		}
 	:: !runs_new
 	fi;
-	/* Here a task can be preempted, and is no RCU reader. */
+	/*
+	 * Here a task can be preempted, and is no RCU reader, even if it is about to be one:
+	 * detaching the program does not stop it any more.
+	 */
 	if
-	:: d_step { runs_old -> in_program[id] = true };
+	:: runs_old ->
+		in_program[id] = true;
 		d_step {
 			if
 			:: kind != READ && !(handled && gate) -> change(O)
@@ -201,10 +205,9 @@ again:
 	}
 }
 
-/* With the mover, its gate goes away. */
 inline may_die()
 {
-	if :: atomic { kill -> kill = false; gate = false }; goto resume :: true fi
+	if :: atomic { kill -> kill = false }; goto resume :: true fi
 }
 
 proctype Mover()
@@ -230,6 +233,7 @@ resume:
 take_over:
 	atomic { attached_new = true; attached_old = false };
 	replacing = false;
+	if :: !NO_GRACE && !NO_TASKS_AGAIN && BESIDE -> wait_for_calls() :: else fi;
 	if :: !NO_GRACE -> wait_for_programs() :: else fi;
 	gate = false;
 finish:
@@ -244,7 +248,7 @@ finish:
 	ended == 3;
 	assert(possible(N, followed));
 	/* Nothing is there that only the old version recorded, after the switch. */
-	assert(!N || (done & bit(N)) || !kill)
+	assert(!N || (done & bit(N)))
 }
 
 init { atomic { run Cpu(0); run Cpu(1); run Writer(); run Mover() } }
