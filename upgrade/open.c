@@ -73,7 +73,7 @@ static int prepare(struct upgrade *u)
 	if (err)
 		return refuse(u, err, "cannot use tracefs to wait for RCU Tasks: %s", strerror(-err));
 	map = bpf_object__find_map_by_name(u->obj, "upgrade_events");
-	err = set_size(u, map, u->gate ? UPGRADE_EVENTS : 1);
+	err = set_size(u, map, u->gate ? UPGRADE_EVENTS : 1) ?: own_prepare(u);
 	if (err)
 		return err;
 	map = bpf_object__find_map_by_name(u->obj, ".rodata.upgrade_enabled");

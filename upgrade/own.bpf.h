@@ -3,7 +3,7 @@
 /*
  * The slots that the new version has written: one bit for each CPU, or all bits if
  * the map is not per-CPU. In a map that is freed when the upgrade is done, and that
- * takes up memory only for keys that have an owner. own.c makes it.
+ * takes up memory only for keys that have an owner, unless NMIs add some. own.c makes it.
  */
 struct upgrade_owners {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -71,8 +71,7 @@ static __always_inline int upgrade_reserve(struct upgrade_stripe *s)
 	if (upgrade_lookup_owner(s))
 		return 0;
 	owners = bpf_map_lookup_elem(&upgrade_owned, &zero);
-	/* To count its elements, this map takes a lock, which an NMI may have interrupted. */
-	if (owners && !upgrade_in_nmi())
+	if (owners)
 		err = bpf_map_update_elem(owners, &s->key, nobody, BPF_NOEXIST);
 	if (err)
 		__sync_fetch_and_add(&upgrade_pair.own_failures, 1);

@@ -37,6 +37,7 @@ static int find(struct pair *p, struct upgrade *u, const struct upgrade_old_map 
 
 	p->u = u;
 	p->old_fd = old->fd;
+	p->owners_like = -1;
 	if (!old->name)
 		return refuse(u, -EINVAL, "an old map has no name");
 	if (snprintf(p->name, sizeof(p->name), "%s", old->name) >= (int)sizeof(p->name))

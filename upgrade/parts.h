@@ -27,6 +27,7 @@ struct pair {
 	struct bpf_map *shared;		/* the map that has the next */
 	struct upgrade_pair_state *state;	/* in memory shared with the programs */
 	struct bpf_map *old_map, *new_map;
+	int owners_like;		/* see own_prepare(); -1: none */
 	struct bpf_program *prog[PROGRAMS];
 	struct bpf_link *link[PROGRAMS];
 	struct ring_buffer *marks;
@@ -50,6 +51,7 @@ struct upgrade {
 	int outer_fd, inner_fd;		/* see wait_for_programs() */
 	int instance_fd;		/* see wait_for_calls() */
 	int pins_fd;			/* of the folder opts.pins, once there are pins */
+	bool preallocated;		/* the owners are: see own.c */
 	bool hooks;			/* they report the changes: see watch.c */
 	bool gate;			/* see gate.bpf.h */
 	__u64 sampled;
@@ -191,7 +193,8 @@ int mover_run_new(struct pair *p, enum upgrade_pass pass);
 /* Compare those of the keys that were reported so far, after a grace period. */
 int mover_reconcile(struct upgrade *u, enum upgrade_pass pass);
 
-/* own.c: make a map of owners; free all of them once the phase is DONE. */
+/* own.c: before the object is loaded; make a map of owners; free all of them once DONE. */
+int own_prepare(struct upgrade *u);
 int own_begin(struct pair *p);
 int own_end(struct upgrade *u);
 

@@ -22,15 +22,6 @@ struct upgrade_state upgrade SEC(".data.upgrade") = {};
 /* Set by upgrade_open(); otherwise, all of the library is dead code. */
 const volatile __u8 upgrade_enabled SEC(".rodata.upgrade_enabled") = 0;
 
-/* Per CPU; not in all kernels. */
-extern const unsigned int nmi_nesting __ksym __weak;
-
-static __always_inline bool upgrade_in_nmi(void)
-{
-	return bpf_ksym_exists(&nmi_nesting) &&
-	       *(unsigned int *)bpf_this_cpu_ptr(&nmi_nesting);
-}
-
 static __always_inline __u32 upgrade_phase(void)
 {
 	return *(volatile __u32 *)&upgrade.phase;

@@ -62,6 +62,9 @@ void upgrade_close(struct upgrade *u)
 	if (u->instance_fd >= 0)
 		close(u->instance_fd);
 	upgrade_leave(u);
+	for_each_pair(p, u)
+		if (p->owners_like >= 0)
+			close(p->owners_like);
 	free(u->pairs);
 	free(u);
 }

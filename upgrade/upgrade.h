@@ -144,6 +144,15 @@ struct upgrade_opts {
 	 * new ones call them from, unless it is pinned.
 	 */
 	bool calls_old;
+
+	/*
+	 * The new version's programs also run in NMIs (those for perf events do in any
+	 * case). Then the memory for all max_owned keys is taken at the start: what
+	 * the kernel does to take some later can wait forever for its own CPU.
+	 */
+	size_t :0;		/* older versions must not take it for padding */
+	bool in_nmis;
+	size_t :0;
 };
 
 /* Counts, unless noted. upgrade_run() fails if one that must be 0 is not. */

@@ -75,24 +75,65 @@ TEST_F_TIMEOUT(small, writer_without_a_gate, SECONDS)
 	EXPECT_EQ(last_written, get_new(self, 1, 0));
 }
 
-static bool has_owners(FIXTURE_DATA(small) *self)
+/*
+ * Its program is there, and another upgrade, which was killed, has frozen the old map. What
+ * the writer put into the new map would be overwritten.
+ */
+TEST_F_TIMEOUT(small, claim_before_it_begins, SECONDS)
 {
-	__u32 zero = 0, id;
-
-	return !bpf_map_lookup_elem(bpf_map__fd(self->skel->maps.upgrade_owned), &zero, &id);
+	ASSERT_EQ(0, reopen_to_freeze(self, 2 * ENTRIES));
+	ASSERT_EQ(0, bpf_map_freeze(self->old));
+	EXPECT_EQ(1, claim(self, 1));
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(0, claim(self, 1));
 }
 
+/* The id of the map of owners; 0: there is none. */
+static __u32 owners_of(FIXTURE_DATA(small) *self)
+{
+	__u32 zero = 0, id = 0;
+
+	bpf_map_lookup_elem(bpf_map__fd(self->skel->maps.upgrade_owned), &zero, &id);
+	return id;
+}
+
+/* Does it take memory when an element is added? */
 static void look_for_owners(FIXTURE_DATA(small) *self)
 {
-	self->found = has_owners(self);
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+	int fd = bpf_map_get_fd_by_id(owners_of(self));
+
+	self->found = bpf_map_get_info_by_fd(fd, &info, &len) ? -1 : info.map_flags;
+	close(fd);
 }
 
 TEST_F_TIMEOUT(small, owners_are_freed, SECONDS)
 {
 	self->on_detach = look_for_owners;
 	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
-	EXPECT_TRUE(self->found);
-	EXPECT_FALSE(has_owners(self));
+	EXPECT_EQ(BPF_F_NO_PREALLOC, self->found);
+	EXPECT_EQ(0, owners_of(self));
+}
+
+TEST_F_TIMEOUT(small, owners_added_in_nmis, SECONDS)
+{
+	self->on_detach = look_for_owners;
+	self->opts.in_nmis = true;
+	ASSERT_EQ(0, reopen_new(self, 2 * ENTRIES));
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(0, self->found);
+
+	self->opts.in_nmis = false;
+	close_new(self);
+	self->skel = upgrade_small__open();
+	bpf_map__set_max_entries(self->skel->maps.new_map, 2 * ENTRIES);
+	bpf_program__set_autoload(self->skel->progs.sampler, true);
+	ASSERT_EQ(0, open_upgrade(self->skel->obj, &self->opts, &self->upgrade));
+	ASSERT_EQ(0, upgrade_small__load(self->skel));
+	self->found = -1;
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(0, self->found) TH_LOG("programs for perf events run in NMIs");
 }
 
 TEST_HARNESS_MAIN

@@ -109,6 +109,7 @@ static void upgrade_once(struct __test_metadata *_metadata, FIXTURE_DATA(interru
 	int err;
 
 	memset(load, 0, sizeof(*load));
+	run->nmis = nmis;
 	run_open_old(_metadata, run, kind);
 	run_open_new(_metadata, run, kind);
 	ASSERT_EQ(0, load_start(load));

@@ -23,6 +23,7 @@ struct run {
 	int (*hold)(void *ctx);	/* NULL: run_hold() */
 	bool without_hooks;
 	bool interrupts;	/* change the maps, too */
+	bool nmis;		/* among them, NMIs */
 	__u32 ballast;
 	int upgrades;		/* done before this one */
 	__u64 begin;
@@ -159,6 +160,7 @@ static inline void run_open_new(struct __test_metadata *_metadata, struct run *r
 		.marks_size = run->upgrades % 2 ? 4096 : 0,
 		.without_hooks = run->without_hooks,
 		.old_decides = run->without_hooks,
+		.in_nmis = run->nmis,
 	};
 
 	run->new = upgrade_load__open();

@@ -31,6 +31,12 @@ int idle(void *ctx)
 	return 0;
 }
 
+SEC("?perf_event")
+int sampler(void *ctx)
+{
+	return 0;
+}
+
 /* The library's grace periods do not wait for sleepable programs. */
 SEC("?fentry.s/__x64_sys_getpgid")
 int sleeper(void *ctx)
