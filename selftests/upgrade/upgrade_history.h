@@ -49,6 +49,9 @@ struct writer {
 	struct history history[LOAD_KEYS];
 };
 
+/* Which of the threads wait. */
+enum load_hold { LOAD_HOLD_NONE, LOAD_HOLD_SYSCALLS, LOAD_HOLD_ALL };
+
 struct load {
 	int cpus;
 	bool percpu, array, lru;
@@ -57,7 +60,8 @@ struct load {
 	int claim_fd;		/* the program for upgrade_claim(); 0: not needed */
 	struct load_request *requests;
 	struct load_interrupt *interrupts;	/* NULL: they change nothing */
-	int hold, use_new, stop;
+	enum load_hold hold;
+	int use_new, stop;
 	/*
 	 * Threads, then interrupts by context and CPU. The last one stands for the first
 	 * content.

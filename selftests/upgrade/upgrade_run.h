@@ -55,7 +55,7 @@ static inline int run_detach_old(void *ctx)
 
 static inline int run_hold(void *ctx)
 {
-	load_hold(((struct run *)ctx)->load);
+	load_hold(((struct run *)ctx)->load, LOAD_HOLD_SYSCALLS);
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Two threads on each CPU, and the gate that holds back half of them. */
+/* Two threads on each CPU, and the gate that holds back half of them, or all. */
 #include <string.h>
 #include <unistd.h>
 #include <bpf/libbpf.h>
@@ -30,13 +30,19 @@ int load_shape(struct load *load, struct bpf_map *map, __u32 type, __u32 flags, 
 	       bpf_map__set_max_entries(map, size);
 }
 
-static bool gate_closed(const struct writer *w)
+static bool is_held(const struct writer *w)
 {
-	return !w->program && __atomic_load_n(&w->load->hold, __ATOMIC_SEQ_CST) &&
-	       !__atomic_load_n(&w->load->stop, __ATOMIC_SEQ_CST);
+	enum load_hold hold = __atomic_load_n(&w->load->hold, __ATOMIC_SEQ_CST);
+
+	return hold == LOAD_HOLD_ALL || (hold == LOAD_HOLD_SYSCALLS && !w->program);
 }
 
-/* Writers that use system calls must stop here while the gate is closed. */
+static bool gate_closed(const struct writer *w)
+{
+	return is_held(w) && !__atomic_load_n(&w->load->stop, __ATOMIC_SEQ_CST);
+}
+
+/* Those that are held must stop here while the gate is closed. */
 static void wait_at_gate(struct writer *w)
 {
 	__u64 start = 0;
@@ -69,11 +75,11 @@ static void *work(void *arg)
 	return NULL;
 }
 
-void load_hold(struct load *load)
+void load_hold(struct load *load, enum load_hold hold)
 {
-	__atomic_store_n(&load->hold, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&load->hold, hold, __ATOMIC_SEQ_CST);
 	for (int i = 0; i < 2 * load->cpus; i++)
-		while (!load->writer[i].program &&
+		while (is_held(&load->writer[i]) &&
 		       __atomic_load_n(&load->writer[i].busy, __ATOMIC_SEQ_CST))
 			usleep(100);
 }
@@ -82,7 +88,7 @@ void load_release(struct load *load, bool use_new, int claim_fd)
 {
 	__atomic_store_n(&load->claim_fd, claim_fd, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&load->use_new, use_new, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&load->hold, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&load->hold, LOAD_HOLD_NONE, __ATOMIC_SEQ_CST);
 }
 
 static void start_interrupts(struct load *load)

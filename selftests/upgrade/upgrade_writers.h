@@ -23,7 +23,7 @@ void load_end(struct load *load);
  * Stop the writers that use system calls at their gate; open it again, to the old
  * map or to the new one. If `claim_fd` is not 0, they call upgrade_claim() with it.
  */
-void load_hold(struct load *load);
+void load_hold(struct load *load, enum load_hold hold);
 void load_release(struct load *load, bool use_new, int claim_fd);
 
 /* Successful changes so far, by all writers or by those on one CPU. */
