@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include "upgrade_bpffs.h"
 #include "upgrade_small.h"
@@ -153,6 +154,31 @@ TEST_F_TIMEOUT(small, pins_before_the_switch, SECONDS)
 	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
 	EXPECT_FALSE(is_there(folder, "upgrade_gate_update"));
 	expect_complete(_metadata, self, 10);
+	unmount_bpffs(folder);
+}
+
+static void rename_pins(FIXTURE_DATA(small) *self)
+{
+	char now[64];
+
+	snprintf(now, sizeof(now), "%.40s_now", self->opts.pins);
+	self->found = rename(self->opts.pins, now);
+}
+
+TEST_F_TIMEOUT(small, pins_are_renamed, SECONDS)
+{
+	char folder[] = "/tmp/upgrade_gate.XXXXXX", pins[64], now[70];
+
+	ASSERT_EQ(0, mount_bpffs(folder));
+	snprintf(pins, sizeof(pins), "%s/next", folder);
+	snprintf(now, sizeof(now), "%s_now", pins);
+	ASSERT_EQ(0, mkdir(pins, 0700));
+	self->opts.pins = pins;
+	ASSERT_EQ(0, reopen_new(self, 2 * ENTRIES));
+	self->on_detach = rename_pins;
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(0, self->found);
+	EXPECT_EQ(0, rmdir(now)) TH_LOG("there is something left in it");
 	unmount_bpffs(folder);
 }
 
