@@ -126,8 +126,8 @@ int course_watch(struct upgrade *u)
 }
 
 /*
- * Begin another round. The last pass must not fail for want of room: from then on, the new version's reads
- * take the new map to be complete.
+ * One round. Its last pass must not fail for want of room: from then on, the new version's
+ * reads take the new map to be complete.
  */
 static int complete(struct upgrade *u)
 {

@@ -55,7 +55,7 @@ struct upgrade {
 	bool hooks;			/* they report the changes: see watch.c */
 	bool gate;			/* see gate.bpf.h */
 	__u64 sampled;
-	bool missing_events;	/* those that the new version misses are counted */
+	bool counting_missed;	/* from the switch until the old version is detached */
 	__u64 missed_before, missed;	/* its skipped runs before the switch, and after it */
 };
 

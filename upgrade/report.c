@@ -106,14 +106,14 @@ static __u64 missed_so_far(struct upgrade *u)
 void report_begin_missed(struct upgrade *u)
 {
 	u->missed_before = missed_so_far(u);
-	u->missing_events = true;
+	u->counting_missed = true;
 }
 
 void report_missed(struct upgrade *u)
 {
-	if (u->missing_events)
+	if (u->counting_missed)
 		u->missed = missed_so_far(u) - u->missed_before;
-	u->missing_events = false;
+	u->counting_missed = false;
 	u->report->missed_events = u->missed;
 }
 

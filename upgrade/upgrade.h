@@ -53,9 +53,9 @@ struct upgrade_opts {
 	/*
 	 * From the switch until detach_old() has been called, the new version
 	 * handles the events, and the old version's changes of its map fail with
-	 * -EPERM, unless they belong to an event that began before the switch. If this
-	 * process dies or calls upgrade_close() before it is detached, that ends,
-	 * unless there are `pins`. Set
+	 * -EPERM, unless they belong to an event that began before the switch. (If this
+	 * process dies or calls upgrade_close() before the old version is detached,
+	 * they no longer fail, unless there are `pins`.) Set
 	 * this if the old version decides something by what is in its map: then it
 	 * must go on recording until it is detached, and what it records alone is
 	 * carried over. Without the hooks, its changes cannot be refused in any case:
@@ -189,8 +189,8 @@ struct upgrade_report {
 	__u64 copy_failures;	/* the new map had no room for the old map's element */
 
 	__u64 handled_twice;	/* events that both versions may have handled; must be 0.
-				 * 1 for all that upgrade_resume() cannot know of, see
-				 * opts.pins */
+				 * Those that upgrade_resume() cannot know of count as
+				 * one: see opts.pins */
 
 	__u64 write_errors;	/* elements that the new map refused: harmless, unless
 				 * counted as missing or in copy_failures */
@@ -248,20 +248,18 @@ UPGRADE_API int upgrade_run(struct upgrade *upgrade, struct upgrade_report *repo
  * Finish an upgrade that failed after the switch, or whose process died then, while its
  * new version is still attached. In the process that called upgrade_run(), call this
  * with the same `upgrade`. In another: open the same object, call upgrade_open() with the
- * same old maps (all of them, or this returns -EINVAL), and `pins` where these are
- * now, replace all maps by those of
- * the dead process with bpf_map__reuse_fd() (so for a process that may die, they must
- * have been pinned before the switch), load, and call this. The old version must be
- * detached, and no process may change the old map with system calls, nor the new one
- * without upgrade_claim().
+ * same old maps (all of them, or this returns -EINVAL) and the folder in which its `pins`
+ * are by now, replace all maps by those of the dead process with bpf_map__reuse_fd() (so
+ * for a process that may die, they must have been pinned before the switch), load, and
+ * call this. The old version must be detached, and no process may change the old map with
+ * system calls, nor the new one without upgrade_claim().
  * Otherwise like upgrade_run(); the report includes the counts of the dead process,
  * except for missed_events, which died with it. If the upgrade was DONE, its result
  * is reported again. Returns -EINVAL if it had not reached the switch.
  *
- * Until this is done, the new version notes its events, of which there may be too many
- * (handled_twice), and copies what it looks up, and each key that it
- * changes takes up room in a map of opts.max_owned: if that is too small, the
- * report says so (own_failures).
+ * Until this is done, the new version notes its events, copies what it looks up, and
+ * each key that it changes takes up room in a map of opts.max_owned: if there is too
+ * little room, the report says so (handled_twice, own_failures).
  */
 UPGRADE_API int upgrade_resume(struct upgrade *upgrade, struct upgrade_report *report);
 
