@@ -5,6 +5,9 @@
  * its change is refused, and the upgrade says so.
  */
 #include <fcntl.h>
+#include <glob.h>
+#include <string.h>
+#include <unistd.h>
 #include "upgrade_run.h"
 
 #define BALLAST (9 * LOAD_KEYS)
@@ -35,11 +38,50 @@ FIXTURE_TEARDOWN(interrupts)
 	run_teardown(&self->run);
 }
 
+/* What /proc/PID/stat says: the PID, the name in parentheses, the state. */
+static bool read_stat(int fd, char stat[256])
+{
+	ssize_t length = pread(fd, stat, 255, 0);
+
+	if (length < 0)
+		return false;
+	stat[length] = '\0';
+	return true;
+}
+
+/* The kernel's thread that prints to the console; -1: there is none. */
+static int open_printer(void)
+{
+	int fd, printer = -1;
+	glob_t found = {};
+	char stat[256];
+
+	glob("/proc/[0-9]*/stat", 0, NULL, &found);
+	for (size_t i = 0; printer < 0 && i < found.gl_pathc; i++) {
+		fd = open(found.gl_pathv[i], O_RDONLY | O_CLOEXEC);
+		if (read_stat(fd, stat) && strstr(stat, "(pr/tty"))
+			printer = fd;
+		else
+			close(fd);
+	}
+	globfree(&found);
+	return printer;
+}
+
+/* It sleeps once everything is on the console. */
+static bool is_printing(int printer)
+{
+	char stat[256];
+
+	return printer >= 0 && read_stat(printer, stat) && !strstr(stat, ") S ");
+}
+
 /* The kernel asks each CPU for a backtrace, the others by an NMI. */
 static void *send_nmis(void *arg)
 {
 	struct load *load = arg;
 	int trigger = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
+	int printer = open_printer();
 
 	while (trigger >= 0 && !__atomic_load_n(&load->stop, __ATOMIC_SEQ_CST)) {
 		__u64 start = load_now();
@@ -48,7 +90,10 @@ static void *send_nmis(void *arg)
 			break;
 		/* The console has to keep up, or messages are dropped. */
 		usleep(100000 + 4 * (load_now() - start) / 1000);
+		while (is_printing(printer) && !__atomic_load_n(&load->stop, __ATOMIC_SEQ_CST))
+			usleep(100000);
 	}
+	close(printer);
 	close(trigger);
 	return NULL;
 }
