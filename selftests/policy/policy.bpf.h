@@ -84,16 +84,32 @@ int BPF_PROG(record_open, unsigned int fd, struct file *file)
 	return 0;
 }
 
-SEC("fentry/file_close_fd_locked")
-int BPF_PROG(forget_close, struct files_struct *files, unsigned int fd)
+static long forget(__u64 i, __u32 *first)
 {
-	__u32 pid = current_pid();
-	UPGRADE_NEW_KEY key = NEW_KEY(pid, fd);
+	UPGRADE_NEW_KEY key = NEW_KEY(current_pid(), *first + (__u32)i);
 
-	if (!is_member(pid) || !upgrade_active())
-		return 0;
 	if (!upgrade_before_delete(&key))
 		bpf_map_delete_elem(&UPGRADE_NEW_MAP, &key);
+	return 0;
+}
+
+SEC("fentry/__x64_sys_close")
+int BPF_PROG(forget_close, const struct pt_regs *regs)
+{
+	__u32 fd = regs->di;
+
+	if (is_member(current_pid()) && upgrade_active())
+		forget(0, &fd);
+	return 0;
+}
+
+SEC("fentry/__x64_sys_close_range")
+int BPF_PROG(forget_close_range, const struct pt_regs *regs)
+{
+	__u32 first = regs->di;
+
+	if (is_member(current_pid()) && upgrade_active())
+		bpf_loop(in_range(regs), forget, &first, 0);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "policy.h"
 
 #define EPERM 1
+#define CLOSE_RANGE_CLOEXEC 4
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -72,6 +73,20 @@ static __u32 ino_of(unsigned int fd)
 		return 0;
 	bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
 	return BPF_CORE_READ(file, f_inode, i_ino);
+}
+
+/*
+ * The number of descriptors from regs->di that close_range() is to close. The system
+ * calls are traced, since a compiler may inline what they call.
+ */
+static __u32 in_range(const struct pt_regs *regs)
+{
+	__u32 first = regs->di, last = regs->si;
+	__u32 max = bpf_get_current_task_btf()->files->fdt->max_fds;
+
+	if (regs->dx & CLOSE_RANGE_CLOEXEC || first > last || first >= max)
+		return 0;
+	return (last < max ? last : max - 1) - first + 1;
 }
 
 #endif /* POLICY_COMMON_BPF_H */

@@ -50,13 +50,31 @@ int BPF_PROG(record_open, unsigned int fd, struct file *file)
 	return 0;
 }
 
-/* For close() and close_range(): here the number is not free for reuse yet. */
-SEC("fentry/file_close_fd_locked")
-int BPF_PROG(forget_close, struct files_struct *files, unsigned int fd)
+/* Here the number is not free for reuse yet. */
+static long forget(__u64 i, __u32 *first)
 {
-	struct key_v1 key = POLICY_KEY_V1(current_pid(), fd);
+	struct key_v1 key = POLICY_KEY_V1(current_pid(), *first + (__u32)i);
 
-	if (is_member(key.pid))
-		bpf_map_delete_elem(&files_v1, &key);
+	bpf_map_delete_elem(&files_v1, &key);
+	return 0;
+}
+
+SEC("fentry/__x64_sys_close")
+int BPF_PROG(forget_close, const struct pt_regs *regs)
+{
+	__u32 fd = regs->di;
+
+	if (is_member(current_pid()))
+		forget(0, &fd);
+	return 0;
+}
+
+SEC("fentry/__x64_sys_close_range")
+int BPF_PROG(forget_close_range, const struct pt_regs *regs)
+{
+	__u32 first = regs->di;
+
+	if (is_member(current_pid()))
+		bpf_loop(in_range(regs), forget, &first, 0);
 	return 0;
 }
