@@ -91,6 +91,7 @@ int course_watch(struct upgrade *u)
 	int err = 0;
 
 	report_phase(u, UPGRADE_WATCHING);
+	u->state->way = way_of(&u->opts);
 	u->state->pairs = u->count;
 	forget_refusals(u);
 	for_each_pair(p, u) {
@@ -171,7 +172,7 @@ static int prove(struct upgrade *u)
  * the new version copies what it touches from the old map, and so is right by itself
  * until upgrade_resume() completes its map.
  */
-int course_finish(struct upgrade *u)
+static int finish(struct upgrade *u)
 {
 	bool straggler = true;
 	__u64 reported;
@@ -196,7 +197,7 @@ int course_finish(struct upgrade *u)
  * have ended, and with the map frozen for system calls, nothing changes the old map any
  * more. A task that was preempted on its way into the program is not an RCU reader yet.
  */
-int course_end_old(struct upgrade *u)
+static int end_old(struct upgrade *u)
 {
 	int err = is_side_by_side(u) ? wait_for_calls(u) : 0;
 
@@ -210,16 +211,14 @@ int course_end_old(struct upgrade *u)
 /*
  * The phase was set before, so that the first event of the new version finds it. Until
  * the old version is gone, though, nobody may own a key that it might still change:
- * upgrade_claim() refuses to. If this fails, no event has run the new version.
+ * upgrade_claim() refuses to.
  */
-static int replace_old(struct upgrade *u)
+int course_replace(struct upgrade *u)
 {
 	int err = u->opts.replace_old(u->opts.ctx);
 
-	if (err) {
-		report_phase(u, UPGRADE_WATCHING);
+	if (err)
 		return report_error(u, err, "cannot replace the old version");
-	}
 	__atomic_store_n(&u->state->replacing, 0, __ATOMIC_SEQ_CST);
 	return 0;
 }
@@ -227,9 +226,15 @@ static int replace_old(struct upgrade *u)
 /* Once this has succeeded, there is no way back, whatever fails. */
 int course_switch(struct upgrade *u)
 {
-	report_begin_missed(u);
+	int err;
+
+	if (is_side_by_side(u))
+		report_begin_missed(u);
 	report_phase(u, UPGRADE_SWITCHED);
-	return u->opts.replace_old ? replace_old(u) : 0;
+	err = u->state->replacing ? course_replace(u) : 0;
+	if (err)
+		report_phase(u, UPGRADE_WATCHING);	/* no event has run the new version */
+	return err;
 }
 
 static int detach_old(struct upgrade *u)
@@ -246,16 +251,19 @@ static int detach_old(struct upgrade *u)
 	if (err)
 		return err;
 	err = u->opts.detach_old(u->opts.ctx);
-	return err ? report_error(u, err, "cannot detach the old version") : 0;
+	if (err)
+		return report_error(u, err, "cannot detach the old version");
+	u->state->detached = 1;
+	return 0;
 }
 
 int course_settle(struct upgrade *u)
 {
-	int err = is_side_by_side(u) ? detach_old(u) : 0;
+	int err = is_side_by_side(u) && !u->state->detached ? detach_old(u) : 0;
 
 	if (err)
 		return err;
 	report_missed(u);
 	report_sample(u, true);
-	return course_end_old(u) ?: course_finish(u);
+	return end_old(u) ?: finish(u);
 }

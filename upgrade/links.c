@@ -52,14 +52,24 @@ static void end_pair(struct pair *p)
 	p->out_of_memory = false;
 }
 
+/* Another run may find another folder by that name. */
+static void close_pins(struct upgrade *u)
+{
+	if (u->pins_fd >= 0)
+		close(u->pins_fd);
+	u->pins_fd = -1;
+}
+
 /*
  * Undo what upgrade_begin() did, as far as it got. If the old version may still be
  * attached, the gate stays until upgrade_resume() or upgrade_close().
  */
 static void undo(struct upgrade *u)
 {
-	if (u->state && (u->state->phase < UPGRADE_SWITCHED || !u->state->gate))
+	if (u->state && (u->state->phase < UPGRADE_SWITCHED || !u->state->gate)) {
 		upgrade_detach(u, GATE_FIRST, PASSED_DELETE);
+		close_pins(u);
+	}
 	upgrade_detach(u, 0, GATE_FIRST - 1);
 	upgrade_detach(u, PASSED_DELETE + 1, PROGRAMS - 1);
 	for_each_pair(p, u)
@@ -176,8 +186,7 @@ void upgrade_leave(struct upgrade *u)
 	for_each_pair(p, u)
 		for (int i = 0; i < PROGRAMS; i++)
 			bpf_link__destroy(p->link[i]);
-	if (u->pins_fd >= 0)
-		close(u->pins_fd);
+	close_pins(u);
 }
 
 /* Complete the report, whatever came before, and return the overall result. */

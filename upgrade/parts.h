@@ -13,6 +13,7 @@ enum {
 	GATE_FIRST, GATE_LAST = GATE_FIRST + 2 * 4 - 1,	/* fmod_ret: four on each hook */
 	PASSED_UPDATE, PASSED_DELETE,	/* fexit */
 	COPY, BATCH, CLAIM, PROGRAMS,
+	GATE_LINKS = PASSED_DELETE - GATE_FIRST + 1,
 };
 extern const char *const upgrade_programs[PROGRAMS];	/* their names, without UPGRADE_NAME */
 
@@ -50,13 +51,13 @@ struct upgrade {
 	__u32 count;			/* of pairs */
 	int outer_fd, inner_fd;		/* see wait_for_programs() */
 	int instance_fd;		/* see wait_for_calls() */
-	int pins_fd;			/* of the folder opts.pins, once there are pins */
+	int pins_fd;			/* of the folder opts.pins, while the gate is pinned */
 	bool preallocated;		/* the owners are: see own.c */
 	bool hooks;			/* they report the changes: see watch.c */
 	bool gate;			/* see gate.bpf.h */
+	bool ran;			/* this process began the upgrade */
+	const char *unknown;		/* why something cannot be known, and counts as one */
 	__u64 sampled;
-	bool counting_missed;	/* from the switch until the old version is detached */
-	__u64 missed_before, missed;	/* its skipped runs before the switch, and after it */
 };
 
 #define for_each_pair(p, upgrade) \
@@ -70,10 +71,16 @@ static inline __u64 now(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
+static inline enum upgrade_way way_of(const struct upgrade_opts *opts)
+{
+	return opts->replace_old ? UPGRADE_REPLACES :
+	       opts->calls_old ? UPGRADE_CALLS : UPGRADE_BESIDE;
+}
+
 /* Do events run both versions, side by side, while both are attached? */
 static inline bool is_side_by_side(const struct upgrade *u)
 {
-	return !u->opts.replace_old && !u->opts.calls_old;
+	return way_of(&u->opts) == UPGRADE_BESIDE;
 }
 
 /*
@@ -162,6 +169,8 @@ int special_find(const struct btf *btf, __u32 id, __u32 offset,
 
 /* pins.c: is the new version pinned in opts.pins? 0 or a negative errno. */
 int pins_check(struct upgrade *u);
+/* The skipped runs of what is pinned there of it, or a negative errno. */
+__s64 pins_misses(struct upgrade *u);
 
 /* wait.c: */
 int wait_prepare(struct upgrade *u);	/* before the object is loaded */
@@ -202,13 +211,12 @@ int own_end(struct upgrade *u);
 int freeze_old(struct pair *p);
 
 /*
- * course.c: up to the switch; the switch; what follows; of this, what is left to do once
- * the old version is detached, and then.
+ * course.c: up to the switch; the switch; of this, to have the old version replaced; what
+ * is left to do then.
  */
 int course_watch(struct upgrade *u);
 int course_switch(struct upgrade *u);
+int course_replace(struct upgrade *u);
 int course_settle(struct upgrade *u);
-int course_end_old(struct upgrade *u);
-int course_finish(struct upgrade *u);
 
 #endif /* UPGRADE_PARTS_H */

@@ -8,8 +8,8 @@
 #include <bpf/bpf.h>
 #include "parts.h"
 
-/* The id of the link that is pinned there; 0 if it is not a link. */
-static __u32 pinned_link(const char *folder, const char *name)
+/* The link that is pinned there; its id is 0 if it is not a link. */
+static struct bpf_link_info pinned_link(const char *folder, const char *name)
 {
 	struct bpf_link_info info = {};
 	__u32 len = sizeof(info);
@@ -19,13 +19,13 @@ static __u32 pinned_link(const char *folder, const char *name)
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	fd = bpf_obj_get(path);
 	if (fd < 0)
-		return 0;
+		return info;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (readlink(path, kind, sizeof(kind) - 1) < 0 || strcmp(kind, "anon_inode:bpf-link") ||
 	    bpf_link_get_info_by_fd(fd, &info, &len))
 		info.id = 0;
 	close(fd);
-	return info.id;
+	return info;
 }
 
 static bool is_pinned(DIR *folder, const char *path, __u32 link)
@@ -35,7 +35,7 @@ static bool is_pinned(DIR *folder, const char *path, __u32 link)
 
 	rewinddir(folder);
 	while (!found && (entry = readdir(folder)))
-		found = pinned_link(path, entry->d_name) == link;
+		found = pinned_link(path, entry->d_name).id == link;
 	return found;
 }
 
@@ -84,4 +84,48 @@ int pins_check(struct upgrade *u)
 	}
 	closedir(folder);
 	return err;
+}
+
+/* Is this the name, which the kernel cuts off, of a program of the new version? */
+static bool is_of_new(struct upgrade *u, const char *name)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, u->obj)
+		if (!is_ours(u, prog) &&
+		    !strncmp(bpf_program__name(prog), name, BPF_OBJ_NAME_LEN - 1))
+			return true;
+	return false;
+}
+
+static __u64 misses(struct upgrade *u, __u32 prog)
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+	int fd = bpf_prog_get_fd_by_id(prog);
+
+	if (fd < 0)
+		return 0;
+	if (bpf_prog_get_info_by_fd(fd, &info, &len) || !is_of_new(u, info.name))
+		info.recursion_misses = 0;
+	close(fd);
+	return info.recursion_misses;
+}
+
+__s64 pins_misses(struct upgrade *u)
+{
+	DIR *folder = opendir(u->opts.pins);
+	struct bpf_link_info info;
+	struct dirent *entry;
+	__s64 sum = 0;
+
+	if (!folder)
+		return -errno;
+	while ((entry = readdir(folder))) {
+		info = pinned_link(u->opts.pins, entry->d_name);
+		if (info.id)
+			sum += misses(u, info.prog_id);
+	}
+	closedir(folder);
+	return sum;
 }

@@ -91,12 +91,14 @@ bool is_ours(const struct upgrade *u, const struct bpf_program *prog)
 	return false;
 }
 
-/* Skipped runs of the new version's programs. */
-static __u64 missed_so_far(struct upgrade *u)
+/* Skipped runs of the new version's programs; negative: it is not known. */
+static __s64 missed_so_far(struct upgrade *u)
 {
 	struct bpf_program *prog;
-	__u64 sum = 0;
+	__s64 sum = 0;
 
+	if (!u->ran)
+		return u->opts.pins ? pins_misses(u) : -ENOENT;
 	bpf_object__for_each_program(prog, u->obj)
 		if (bpf_program__autoload(prog) && !is_ours(u, prog))
 			sum += misses(prog);
@@ -105,16 +107,22 @@ static __u64 missed_so_far(struct upgrade *u)
 
 void report_begin_missed(struct upgrade *u)
 {
-	u->missed_before = missed_so_far(u);
-	u->counting_missed = true;
+	u->state->missed_before = missed_so_far(u);
+	u->state->counting_missed = 1;
 }
 
 void report_missed(struct upgrade *u)
 {
-	if (u->counting_missed)
-		u->missed = missed_so_far(u) - u->missed_before;
-	u->counting_missed = false;
-	u->report->missed_events = u->missed;
+	struct upgrade_state *state = u->state;
+	__s64 missed;
+
+	if (!state->counting_missed)
+		return;
+	missed = missed_so_far(u);
+	if (missed < 0)
+		u->unknown = "whoever upgraded did not pin the new version, or not here: it may have missed events until the old one was detached";
+	state->missed = missed < 0 ? 1 : missed - state->missed_before;
+	state->counting_missed = 0;
 }
 
 void report_phase(struct upgrade *u, enum upgrade_phase phase)
@@ -159,6 +167,7 @@ static void fill_in(struct upgrade_report *r, const struct pair *p)
 void report_fill_in(struct upgrade *u)
 {
 	u->report->hooks = u->hooks;
+	u->report->missed_events = u->state->missed;
 	u->report->handled_twice = u->state->handled_twice;
 	for_each_pair(p, u)
 		fill_in(u->report, p);
@@ -188,6 +197,8 @@ int report_judge(struct upgrade *u)
 	if (!r->missed_events && !r->handled_twice && !r->lock_failures &&
 	    !r->own_failures && !r->copy_failures)
 		return 0;
+	if (u->unknown)
+		return report_error(u, -EUCLEAN, "%s", u->unknown);
 	return report_error(u, -EUCLEAN,
 			    "%llu events missed, %llu handled twice, refused for want of %llu locks, %llu owners, %llu copies",
 			    r->missed_events, r->handled_twice, r->lock_failures,

@@ -12,11 +12,22 @@ static bool is_complete(const struct upgrade *u)
 	return u->state->pairs == u->count;
 }
 
+/* Can it be finished with these maps and functions? */
+static int check(struct upgrade *u)
+{
+	if (u->state->phase < UPGRADE_SWITCHED)
+		return report_error(u, -EINVAL, "not switched, so nothing to resume");
+	if (!is_complete(u))
+		return report_error(u, -EINVAL, "these are not all old maps of the upgrade, or others");
+	if (u->state->way != way_of(&u->opts))
+		return report_error(u, -EINVAL, "it was begun with others of detach_old, calls_old and replace_old");
+	return 0;
+}
+
 static int resume(struct upgrade *u)
 {
 	struct upgrade_report *r = u->report;
 	__u64 began = now();
-	bool gone;
 	int err;
 
 	err = upgrade_begin(u);
@@ -25,23 +36,20 @@ static int resume(struct upgrade *u)
 	r->phase = u->state->phase;
 	if (r->phase == UPGRADE_DONE) {
 		release_writers(u);
-		return upgrade_end(u, 0);
+		return upgrade_end(u, own_end(u));
 	}
-	if (r->phase < UPGRADE_SWITCHED)
-		return upgrade_end(u, report_error(u, -EINVAL, "not switched, so nothing to resume"));
-	if (!is_complete(u))
-		return upgrade_end(u, report_error(u, -EINVAL, "these are not all old maps of the upgrade, or others"));
+	err = check(u);
+	if (err)
+		return upgrade_end(u, err);
 	report_phase(u, UPGRADE_SWITCHED);
-	u->state->replacing = 0;
-	/* The gate is gone, and may have been needed. */
-	gone = !upgrade_find_gate(u) && u->state->gate;
-	if (gone && !u->state->handled_twice)
-		u->state->handled_twice = 1;
-	report_missed(u);
-	err = upgrade_attach(u, MARK_UPDATE, MARK_BATCH) ?: course_end_old(u) ?: mover_drain(u) ?:
-	      course_finish(u);
-	if (gone && !err)
-		err = report_error(u, -EUCLEAN, "whoever upgraded did not pin the gate, or not here: until the old version was detached, both may have handled events");
+	if (!upgrade_find_gate(u) && u->state->gate) {
+		u->state->handled_twice = u->state->handled_twice ?: 1;
+		u->unknown = "whoever upgraded did not pin the gate, or not here: until the old version was detached, both may have handled events";
+	}
+	err = upgrade_attach(u, MARK_UPDATE, MARK_BATCH);
+	if (!err && u->state->replacing)
+		err = course_replace(u);
+	err = err ?: course_settle(u);
 	if (r->phase == UPGRADE_DONE)
 		release_writers(u);
 	r->window_ns = now() - began;

@@ -51,7 +51,7 @@ struct upgrade_field {
 };
 
 /* Of the structs below and of the library's programs. To be increased with each change. */
-#define UPGRADE_VERSION 6
+#define UPGRADE_VERSION 7
 
 /* Of a pair of maps, an old one and a new one. Read-only once the object is loaded. */
 struct upgrade_pair_config {
@@ -72,14 +72,28 @@ struct upgrade_pair_config {
 	__u32 lru_room;		/* as long as it has fewer, it does not */
 };
 
+/* How the new version takes over. */
+enum upgrade_way {
+	UPGRADE_BESIDE,		/* the old one is attached beside it, then detached */
+	UPGRADE_CALLS,		/* it calls the old one until the switch */
+	UPGRADE_REPLACES,	/* it takes the place of the old one at the switch */
+};
+
 /* All maps switch at once. */
 struct upgrade_state {
 	__u32 phase;
+	__u32 way;
 	__u32 gate;		/* events note that the new version handles them */
 	__u32 replacing;	/* switched, but the old program is not replaced yet */
+	__u32 detached;		/* the old version is */
 	__u32 pairs;		/* that take part */
 	__u64 handled_twice;	/* events that upgrade_events had no room for, or of
 				 * which the gate missed a change */
+
+	/* Skipped runs of the new version: before the switch, and until `detached`. */
+	__u64 missed_before;
+	__u64 missed;
+	__u32 counting_missed;
 };
 
 struct upgrade_pair_state {

@@ -18,6 +18,7 @@ static int run(struct upgrade *u)
 	r->phase = u->state->phase;
 	if (r->phase >= UPGRADE_SWITCHED)
 		return upgrade_end(u, report_error(u, -EALREADY, "it has switched already: upgrade_resume() finishes it"));
+	u->ran = true;
 	err = course_watch(u);
 	if (err)
 		return upgrade_end(u, err);

@@ -45,7 +45,10 @@ struct upgrade_opts {
 	/*
 	 * Attach the new version's programs, detach the old version's. Return 0
 	 * or a negative errno. If both are attached to the same function, the
-	 * new one must be attached last: then it runs first.
+	 * new one must be attached last: then it runs first. The library waits for
+	 * events of before the switch before it calls detach_old(), so nobody else may
+	 * detach the old version. upgrade_resume() calls it, too, unless it has returned
+	 * 0: what it finds detached is no error.
 	 */
 	int (*attach_new)(void *ctx);
 	int (*detach_old)(void *ctx);
@@ -113,7 +116,8 @@ struct upgrade_opts {
 	 * the place of the old one's in a single step, as bpf_link__update_program()
 	 * does for a link of XDP, tcx, netkit or a cgroup. Each event runs one of them.
 	 * Called right after the switch, before writers are released; if it fails, it
-	 * must have changed nothing, and the upgrade is aborted.
+	 * must have changed nothing, and the upgrade is aborted. upgrade_resume() calls
+	 * it, too, if the process died before it had returned.
 	 */
 	int (*replace_old)(void *ctx);
 
@@ -181,7 +185,9 @@ struct upgrade_report {
 	__u64 missing, stale, resurrected;	/* found by the proof; must be 0 */
 	__u64 evicted;		/* missing in an LRU map, see README.md: harmless */
 	__u64 missed_events;	/* skipped runs of the new version while the old one
-				 * was still attached; must be 0 */
+				 * was still attached; must be 0. Those that
+				 * upgrade_resume() cannot know of count as one: see
+				 * opts.pins */
 
 	/* Calls of the new version that the library had to refuse; must be 0. */
 	__u64 lock_failures;	/* in an NMI that found the key locked */
@@ -230,8 +236,8 @@ UPGRADE_API int upgrade_open(struct bpf_object *obj, const struct upgrade_opts *
  * found nothing wrong; otherwise a negative errno, and report->error says what
  * failed. `report` is always filled in, and report->phase tells what that means:
  *
- * below SWITCHED	the old version goes on as if nothing had happened, and the
- *			caller must detach the new one
+ * below SWITCHED	the old version goes on as if nothing had happened, except that its
+ *			map may be frozen; the caller must detach the new one
  * SWITCHED		the new version is in charge and right, but its map is not
  *			complete: it still needs the old map. upgrade_resume() tries
  *			again (-EUCLEAN: the proof found differences)
@@ -251,11 +257,11 @@ UPGRADE_API int upgrade_run(struct upgrade *upgrade, struct upgrade_report *repo
  * same old maps (all of them, or this returns -EINVAL) and the folder in which its `pins`
  * are by now, replace all maps by those of the dead process with bpf_map__reuse_fd() (so
  * for a process that may die, they must have been pinned before the switch), load, and
- * call this. The old version must be detached, and no process may change the old map with
- * system calls, nor the new one without upgrade_claim().
- * Otherwise like upgrade_run(); the report includes the counts of the dead process,
- * except for missed_events, which died with it. If the upgrade was DONE, its result
- * is reported again. Returns -EINVAL if it had not reached the switch.
+ * call this. No process may change the old map with system calls, nor the new one without
+ * upgrade_claim().
+ * Otherwise like upgrade_run(); the report includes the counts of the dead process. If the
+ * upgrade was DONE, its result is reported again. Returns -EINVAL if it had not reached the
+ * switch, or if these are others of detach_old(), calls_old and replace_old().
  *
  * Until this is done, the new version notes its events, copies what it looks up, and
  * each key that it changes takes up room in a map of opts.max_owned: if there is too

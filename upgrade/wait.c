@@ -86,10 +86,28 @@ int wait_prepare(struct upgrade *u)
 	       put(u->instance_fd, "set_ftrace_filter", "kernel_restart");
 }
 
+#define LOCK_TRIES 3000		/* another upgrade waits for seconds, if the CPUs are busy */
+#define LOCK_PAUSE_US 20000
+
+/* Who has it may be stopped. */
+static int lock(int fd)
+{
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (!flock(fd, LOCK_EX | LOCK_NB))
+			return 0;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		usleep(LOCK_PAUSE_US);
+	}
+	return -EWOULDBLOCK;
+}
+
 int wait_for_calls(struct upgrade *u)
 {
-	int err = flock(u->instance_fd, LOCK_EX) ? -errno : 0;
+	int err = lock(u->instance_fd);
 
+	if (err == -EWOULDBLOCK)
+		return report_error(u, err, "cannot wait for RCU Tasks: another upgrade has been waiting for a minute");
 	err = err ?: put(u->instance_fd, "current_tracer", "nop") ?:
 	      put(u->instance_fd, "current_tracer", "function") ?:
 	      put(u->instance_fd, "current_tracer", "nop");

@@ -92,6 +92,14 @@ static int commit(void *ctx)
 	return err;
 }
 
+/* Of an upgrade that was killed once it had been committed. */
+static int remove_old(void *ctx)
+{
+	struct session *session = ctx;
+
+	return pins_remove(PATH(session->root, "next"));
+}
+
 static int open_upgrade(struct session *session, int version, int from, int old,
 			struct upgrade **upgrade)
 {
@@ -100,13 +108,13 @@ static int open_upgrade(struct session *session, int version, int from, int old,
 		.old_map_fd = old,
 		.pins = session->links.text,
 		.attach_new = attach_new,
-		.detach_old = commit,
+		.detach_old = session->resuming ? remove_old : commit,
 		.old_decides = true,
 		.sample = sample,
 		.ctx = session,
 	};
 
-	session->links = path_of(session->root, "next/links");
+	session->links = path_of(session->root, session->resuming ? "current/links" : "next/links");
 	return session_open(session, version, from) ?:
 	       upgrade_open(session->object, &opts, upgrade);
 }
@@ -129,6 +137,7 @@ static int resume(struct session *session, int version)
 		if (from != version)
 			old = bpf_obj_get(PATH(current.text, name));
 	}
+	session->resuming = true;
 	err = open_upgrade(session, version, from - 1, old, &upgrade);
 	bpf_object__for_each_map(map, session->object) {
 		int fd = bpf_obj_get(pin_of(current.text, map).text);
@@ -138,7 +147,6 @@ static int resume(struct session *session, int version)
 		close(fd);
 	}
 	err = err ?: bpf_object__load(session->object);
-	session->resuming = true;
 	session->run->report.sz = sizeof(session->run->report);
 	err = err ?: upgrade_resume(upgrade, &session->run->report);
 	/* What went wrong before it was done is reported once more, but not forever. */
@@ -158,10 +166,10 @@ int policy_clean(const char *root, struct policy_run *run)
 	int err = version < 0 ? version : 0;
 
 	close(old);
-	err = err ?: pins_remove(PATH(root, "next"));
-	if (!err && !access(PATH(root, "current/upgrade"), F_OK))
-		err = resume(&session, version);
-	return err;
+	if (err)
+		return err;
+	return access(PATH(root, "current/upgrade"), F_OK) ? remove_old(&session) :
+							     resume(&session, version);
 }
 
 int policy_upgrade(const char *root, struct policy_run *run)

@@ -13,10 +13,10 @@ static inline int mount_bpffs(char *folder)
 	return mkdtemp(folder) ? mount("none", folder, "bpf", 0, NULL) : -1;
 }
 
-static inline void unmount_bpffs(const char *folder)
+/* -1 if somebody still uses it. */
+static inline int unmount_bpffs(const char *folder)
 {
-	umount(folder);
-	rmdir(folder);
+	return umount(folder) ?: rmdir(folder);
 }
 
 #endif /* UPGRADE_BPFFS_H */

@@ -125,7 +125,7 @@ TEST_F_TIMEOUT(small, killed_after_the_switch, SECONDS)
 	EXPECT_FALSE(is_there(folder, "upgrade_passed_delete"));
 	EXPECT_EQ(0, claim(self, 1));
 	expect_complete(_metadata, self, 11);
-	unmount_bpffs(folder);
+	EXPECT_EQ(0, unmount_bpffs(folder));
 }
 
 /* What an upgrade has pinned goes away with it, unless it is killed. */
@@ -154,7 +154,27 @@ TEST_F_TIMEOUT(small, pins_before_the_switch, SECONDS)
 	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
 	EXPECT_FALSE(is_there(folder, "upgrade_gate_update"));
 	expect_complete(_metadata, self, 10);
-	unmount_bpffs(folder);
+	EXPECT_EQ(0, unmount_bpffs(folder));
+}
+
+/* The second run pins in another folder, of the same name. */
+TEST_F_TIMEOUT(small, pins_are_made_anew, SECONDS)
+{
+	char folder[] = "/tmp/upgrade_gate.XXXXXX", pins[64];
+
+	ASSERT_EQ(0, mount_bpffs(folder));
+	snprintf(pins, sizeof(pins), "%s/next", folder);
+	ASSERT_EQ(0, mkdir(pins, 0700));
+	self->opts.pins = pins;
+	self->hold_result = -EAGAIN;
+	ASSERT_EQ(0, reopen_new(self, 2 * ENTRIES));
+	EXPECT_EQ(-EAGAIN, run(self));
+	ASSERT_EQ(0, rmdir(pins));
+	ASSERT_EQ(0, mkdir(pins, 0700));
+	self->hold_result = 0;
+	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(0, rmdir(pins)) TH_LOG("there is something left in it");
+	EXPECT_EQ(0, unmount_bpffs(folder));
 }
 
 static void rename_pins(FIXTURE_DATA(small) *self)
@@ -179,7 +199,7 @@ TEST_F_TIMEOUT(small, pins_are_renamed, SECONDS)
 	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
 	EXPECT_EQ(0, self->found);
 	EXPECT_EQ(0, rmdir(now)) TH_LOG("there is something left in it");
-	unmount_bpffs(folder);
+	EXPECT_EQ(0, unmount_bpffs(folder));
 }
 
 /* Then nobody can tell which events were handled twice. */

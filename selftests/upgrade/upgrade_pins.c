@@ -48,7 +48,7 @@ TEST_F_TIMEOUT(small, links, SECONDS)
 	EXPECT_EQ(0, run_with_idle(self)) TH_LOG("%s", self->report.error);
 	EXPECT_EQ(0, self->found);
 
-	unmount_bpffs(folder);
+	EXPECT_EQ(0, unmount_bpffs(folder));
 }
 
 TEST_HARNESS_MAIN

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The new version takes the place of the old one in a single step, or it does not. */
 #include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include "upgrade_small.h"
 
 /*
@@ -57,6 +59,48 @@ TEST_F_TIMEOUT(small, not_replaced, SECONDS)
 	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
 	EXPECT_EQ(11, get_new(self, 1, 0));
 	EXPECT_EQ(0, claim(self, 1));
+}
+
+static int die(void *ctx)
+{
+	return kill(getpid(), SIGKILL);
+}
+
+/* Then the old version carries on until somebody resumes the upgrade. */
+TEST_F_TIMEOUT(small, killed_before_it_is_replaced, SECONDS)
+{
+	pid_t child;
+
+	ASSERT_EQ(0, reopen_to_replace(self, -ENOLINK));
+	self->opts.replace_old = die;
+	ASSERT_EQ(0, reopen_new(self, 2 * ENTRIES));
+	child = fork();
+	if (!child) {
+		run(self);
+		_exit(1);
+	}
+	ASSERT_EQ(child, waitpid(child, NULL, 0));
+	EXPECT_EQ(1, claim(self, 1));
+
+	self->opts.replace_old = NULL;
+	self->opts.attach_new = attach;
+	self->opts.detach_old = detach;
+	EXPECT_EQ(-EINVAL, resume(self));
+	EXPECT_STREQ("it was begun with others of detach_old, calls_old and replace_old",
+		     self->report.error);
+
+	self->opts.attach_new = NULL;
+	self->opts.detach_old = NULL;
+	self->opts.replace_old = replace;
+	EXPECT_EQ(-ENOLINK, resume(self));
+	EXPECT_EQ(UPGRADE_SWITCHED, self->report.phase);
+	EXPECT_EQ(1, claim(self, 1));
+	self->hold_result = 0;
+	EXPECT_EQ(0, resume(self)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(1, self->result[0]);
+	EXPECT_EQ(0, claim(self, 1));
+	EXPECT_EQ(11, get_new(self, 1, 0));
+	EXPECT_EQ(UPGRADE_DONE, self->phase);
 }
 
 TEST_F(small, one_way_or_the_other)

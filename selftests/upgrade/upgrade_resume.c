@@ -52,7 +52,26 @@ TEST_F_TIMEOUT(small, error_after_the_switch, SECONDS)
 	EXPECT_EQ(0, get_new(self, 2, 0));
 	EXPECT_EQ(31, get_new(self, 3, 0));
 	EXPECT_EQ(40, get_new(self, 4, 0));
-	unmount_bpffs(folder);
+	EXPECT_EQ(0, unmount_bpffs(folder));
+}
+
+static void break_files(FIXTURE_DATA(small) *self)
+{
+	forbid_files(&files);
+}
+
+/* What fails is the wait for events of before the switch. */
+TEST_F_TIMEOUT(small, detached_in_the_end, SECONDS)
+{
+	self->on_hold = break_files;
+	EXPECT_EQ(-EMFILE, run(self));
+	setrlimit(RLIMIT_NOFILE, &files);
+	EXPECT_EQ(UPGRADE_SWITCHED, self->report.phase);
+	EXPECT_EQ(0, self->detached);
+	EXPECT_EQ(0, upgrade_resume(self->upgrade, &self->report)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(1, self->detached) TH_LOG("the old version is still attached");
+	EXPECT_EQ(0, upgrade_resume(self->upgrade, &self->report)) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(1, self->detached);
 }
 
 /* The old version is gone, so there must be no way back to the time before the switch. */

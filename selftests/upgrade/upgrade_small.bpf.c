@@ -31,6 +31,28 @@ int idle(void *ctx)
 	return 0;
 }
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} nested_map SEC(".maps");
+
+__u32 nests;
+
+/* Once it is told so, it has the kernel skip a run of it. */
+SEC("?fentry/array_map_update_elem")
+int nested(void *ctx)
+{
+	__u32 zero = 0;
+
+	if (nests) {
+		nests = 0;
+		bpf_map_update_elem(&nested_map, &zero, &zero, BPF_ANY);
+	}
+	return 0;
+}
+
 SEC("?perf_event")
 int sampler(void *ctx)
 {

@@ -18,7 +18,7 @@ FIXTURE(small)
 	struct upgrade_small *skel;
 	struct upgrade *upgrade;
 	int old, new;
-	int held, released;		/* numbers of calls */
+	int held, released, detached;	/* numbers of calls */
 	enum upgrade_phase first, phase;	/* as passed to release_writers() */
 	int hold_result;
 	void (*on_attach)(FIXTURE_DATA(small) *self);
@@ -79,6 +79,7 @@ static inline int detach(void *ctx)
 {
 	FIXTURE_DATA(small) *self = ctx;
 
+	self->detached++;
 	if (self->on_detach)
 		self->on_detach(self);
 	return 0;

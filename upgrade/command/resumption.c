@@ -32,26 +32,36 @@ static int reuse_maps(struct task *task)
 	return 0;
 }
 
-/* If the upgrade was killed before it did so. Events of before the switch may be in flight. */
-static int detach_old(struct task *task)
+/* The library detaches these, if the upgrade was killed before it did. */
+static int find_links(struct task *task)
 {
 	struct links next = {};
 	__u32 foreign;
-	int err;
 
 	if (links_in(task->pins, &task->old_links) || links_in(task->next.text, &next))
 		return fail("cannot read the links in %s", task->pins);
-	if (task->old_links.count) {
-		task->upgrade->report = &task->upgrade->full;
-		err = wait_for_calls(task->upgrade);
-		if (err)
-			return fail("%s: %s", task->upgrade->full.error, strerror(-err));
-		if (run_detach(task))
-			return fail("%s", task->error);
-	}
-	foreign = links_foreign(&next, &next, map_id(task->old.fd));
+	foreign = links_foreign(&task->old_links, &next, map_id(task->old.fd));
 	return foreign ? fail("link %u still has a program that uses the old map: end the process that has it open",
 			      foreign) : 0;
+}
+
+/* It was killed, or failed, while it moved the pins. */
+static int finish_done(struct task *task, struct upgrade_state *state)
+{
+	struct upgrade_pair_state maps = {};
+	struct pair pair = { .state = &maps };
+	struct upgrade upgrade = {
+		.state = state, .pairs = &pair, .count = 1, .report = &upgrade.full,
+	};
+	int err;
+
+	pin_read(PATH(task->next.text, "_data_upgrade_pair"), &maps, sizeof(maps));
+	err = finish(task->pins);
+	pair.u = &upgrade;
+	report_fill_in(&upgrade);
+	if (report_judge(&upgrade))
+		err = fail("upgraded, but not without loss: %s", upgrade.full.error);
+	return err;
 }
 
 static int resume(struct task *task)
@@ -66,7 +76,7 @@ static int resume(struct task *task)
 		return fail("the upgrade in %s did not get as far as the switch, the old version is in charge: run it again",
 			    task->pins);
 	if (state.phase == UPGRADE_DONE)
-		return finish(task->pins);
+		return finish_done(task, &state);
 	task->old_decides = true;	/* the gate is that of the run, if it had one */
 	err = task_open_object(task) ?:
 	      side_of_pin(&task->old, PATH(task->next.text, task->config->old_map)) ?:
@@ -75,7 +85,7 @@ static int resume(struct task *task)
 		return err;
 	if (bpf_object__load(task->obj))
 		return fail("cannot load %s: %s", task->file, reason());
-	err = detach_old(task);
+	err = find_links(task);
 	if (err)
 		return err;
 	err = upgrade_resume(task->upgrade, &report);
