@@ -6,6 +6,7 @@
 #include "upgrade_stop.h"
 #include "upgrade_tool.h"
 #include "upgrade_tool_moves.skel.h"
+#include "upgrade_tool_names.skel.h"
 
 /* Upgrade while the program counts; returns how many calls it had to count. */
 static int run_counting(struct __test_metadata *_metadata, FIXTURE_DATA(tool) *self,
@@ -110,6 +111,53 @@ TEST_F_TIMEOUT(tool, resumes, SECONDS)
 	expect_new(_metadata, self, BEFORE);
 	run(&told, "resume", "pins", "new.o");
 	EXPECT_STREQ("bpf-upgrade: there is no upgrade in pins to resume\n", told.err);
+}
+
+/* What the new version has is kept, whatever it is called. */
+TEST_F_TIMEOUT(tool, runs_with_like_names, SECONDS)
+{
+	__u64 total = 0;
+	__u32 zero = 0;
+	int map;
+
+	let_go(self);
+	PUT_OBJECT("new.o", upgrade_tool_names);
+	run(&told, "run", "--in-nmis", "pins", "new.o");
+	EXPECT_EQ(0, told.status) TH_LOG("%s", told.err);
+	EXPECT_EQ(0, access("pins/upgrade_stats", F_OK));
+	EXPECT_EQ(0, access("pins/_data_upgrade_seen", F_OK));
+	EXPECT_NE(0, access("pins/upgrade_claim", F_OK));
+	EXPECT_NE(0, access("pins/upgrade_owned", F_OK));
+	EXPECT_NE(0, access("pins/_data_upgrade", F_OK));
+	expect_new(_metadata, self, BEFORE);
+	map = bpf_obj_get("pins/upgrade_total");
+	EXPECT_EQ(0, bpf_map_lookup_elem(map, &zero, &total));
+	EXPECT_LE(3, total);
+	close(map);
+}
+
+/* Killed when all but the pins was done, after events had been handled twice. */
+TEST_F_TIMEOUT(tool, resumes_a_loss, SECONDS)
+{
+	struct upgrade_state state;
+	__u32 zero = 0;
+	int map;
+
+	run(&told, "run", "--old-decides", "pins", "new.o");
+	EXPECT_EQ(1, told.status);
+	let_go(self);
+	map = bpf_obj_get("pins/upgrade/_data_upgrade");
+	ASSERT_EQ(0, bpf_map_lookup_elem(map, &zero, &state));
+	state.handled_twice = 3;
+	state.phase = UPGRADE_DONE;
+	ASSERT_EQ(0, bpf_map_update_elem(map, &zero, &state, BPF_ANY));
+	close(map);
+	run(&told, "resume", "pins", "new.o");
+	EXPECT_EQ(1, told.status);
+	EXPECT_STREQ("bpf-upgrade: upgraded, but not without loss: 0 events missed, 3 handled twice, refused for want of 0 locks, 0 owners, 0 copies\n",
+		     told.err);
+	run(&told, "status", "pins");
+	EXPECT_STREQ("pins: no upgrade in progress\n", told.out);
 }
 
 /* Killed while it waits for the old program to go, which still handles its events. */

@@ -5,6 +5,7 @@
 #include "upgrade_pairs.h"
 #include "upgrade_wide.h"
 #include "upgrade_pairs.skel.h"
+#include "upgrade_tool_many.skel.h"
 #include "upgrade_tool_same.skel.h"
 
 TEST_F(tool, plans)
@@ -50,6 +51,9 @@ TEST_F(tool, refuses)
 	PUT_OBJECT("two.o", upgrade_pairs);
 	EXPECT_REFUSED("two.o gives its maps names of their own (UPGRADE_NAME): use the library",
 		       "pins", "two.o");
+	PUT_OBJECT("new.o", upgrade_tool_many);
+	EXPECT_REFUSED("new.o has 121 programs to attach, more than 118", "pins", "new.o");
+	PUT_OBJECT("new.o", upgrade_tool);
 	ASSERT_EQ(0, unlink("pins/count_calls"));
 	EXPECT_REFUSED("there are no links in pins: pin those of the old version there",
 		       "pins", "new.o");

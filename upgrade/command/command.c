@@ -8,7 +8,7 @@
 
 static const char usage[] =
 	"usage: bpf-upgrade gen OLD NEW.o [MAP [OLD_MAP]]\n"
-	"       bpf-upgrade plan|run [--old-decides] PINS NEW.o\n"
+	"       bpf-upgrade plan|run [--old-decides] [--in-nmis] PINS NEW.o\n"
 	"       bpf-upgrade resume PINS NEW.o\n"
 	"       bpf-upgrade status PINS\n"
 	"\n"
@@ -22,7 +22,8 @@ static const char usage[] =
 	"status says whether that is the case.\n"
 	"\n"
 	"--old-decides: the old version goes on changing its map until it is detached, and what\n"
-	"       it alone records then is carried over. A kernel without the hooks needs this.\n";
+	"       it alone records then is carried over. A kernel without the hooks needs this.\n"
+	"--in-nmis: the new version's programs also run in NMIs, which must not wait for memory.\n";
 
 static const struct {
 	const char *name;
@@ -30,8 +31,8 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "gen", 2, 4, gen },
-	{ "plan", 2, 3, plan },
-	{ "run", 2, 3, run },
+	{ "plan", 2, 4, plan },
+	{ "run", 2, 4, run },
 	{ "resume", 2, 2, resume_run },
 	{ "status", 1, 1, status },
 };

@@ -11,25 +11,13 @@ struct finish {
 	__u32 old_map;		/* its id */
 };
 
-/* What an upgrade needs besides what its version has. */
-static bool is_own(const char *name)
-{
-	static const char *const own[] = {
-		"upgrade_", "_rodata_upgrade", "_data_upgrade", "_bss_upgrade",
-	};
-
-	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
-		if (!strncmp(name, own[i], strlen(own[i])))
-			return true;
-	return false;
-}
-
 /* One by one: if this is interrupted, it is done again with the rest. */
 static int move(const char *path, const char *name, int fd, void *ctx)
 {
 	const struct finish *finish = ctx;
 
-	if (is_own(name) || map_id(fd) == finish->old_map)
+	/* What an upgrade needs besides what its version has. */
+	if (task_made(name) || map_id(fd) == finish->old_map)
 		return 0;
 	return rename(path, PATH(finish->pins, name)) ? -errno : 0;
 }

@@ -132,31 +132,40 @@ int links_in(const char *folder, struct links *links)
 	return folder_each(folder, add_link, links);
 }
 
-/* The kernel detaches some time after the last reference is gone. */
-static bool is_gone(int (*by_id)(__u32 id), __u32 id)
+/*
+ * The kernel detaches a link when its last descriptor is closed, but some time after its
+ * last pin is removed.
+ */
+static void unpin(const char *path)
 {
-	int fd = by_id(id);
+	int fd = bpf_obj_get(path);
+
+	unlink(path);
+	if (fd >= 0)
+		close(fd);
+}
+
+static bool is_gone(__u32 link)
+{
+	int fd = bpf_link_get_fd_by_id(link);
 
 	if (fd >= 0)
 		close(fd);
-	return fd < 0;
+	return fd == -ENOENT;
 }
 
 const char *links_detach(const char *folder, const struct links *links)
 {
 	for (int i = 0; i < links->count; i++)
-		unlink(path_of(folder, links->link[i].name).text);
+		unpin(path_of(folder, links->link[i].name).text);
 	for (int i = 0; i < links->count; i++) {
 		const struct link *link = &links->link[i];
 		int tries = DETACH_TRIES;
 
-		while (!is_gone(bpf_link_get_fd_by_id, link->id) && tries--)
+		while (!is_gone(link->id) && tries--)
 			usleep(PAUSE_US);
 		if (tries < 0)
 			return link->name;
-		/* Its program goes last, unless somebody else has it. */
-		for (tries = 100; !is_gone(bpf_prog_get_fd_by_id, link->prog) && tries; tries--)
-			usleep(PAUSE_US);
 	}
 	return NULL;
 }

@@ -38,7 +38,7 @@ struct links {
 
 bool link_info(int fd, struct bpf_link_info *info);
 int links_in(const char *folder, struct links *links);
-/* Unpin them and wait; the name of one that somebody else keeps, or NULL. */
+/* Unpin and so detach them; the name of one that somebody else keeps, or NULL. */
 const char *links_detach(const char *folder, const struct links *links);
 /* The id of a link that is not among these, and whose program uses the map; or 0. */
 __u32 links_foreign(const struct links *ours, const struct links *more, __u32 map);

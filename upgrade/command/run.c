@@ -85,7 +85,8 @@ int run_open(struct task *task)
 	task->opts = (struct upgrade_opts){
 		.sz = sizeof(task->opts), .old_map_fd = task->old.fd,
 		.attach_new = run_attach, .detach_old = run_detach,
-		.pins = task->next.text, .old_decides = task->old_decides, .ctx = task,
+		.pins = task->next.text, .old_decides = task->old_decides,
+		.in_nmis = task->in_nmis, .ctx = task,
 		.error = task->error, .error_size = sizeof(task->error),
 	};
 	if (upgrade_open(task->obj, &task->opts, &task->upgrade))
@@ -116,6 +117,7 @@ static int load(struct task *task)
 int run_conclude(struct task *task, int err, const struct upgrade_report *r)
 {
 	const char *colon = *task->error ? ": " : "";
+	int unfinished;
 
 	if (r->phase < UPGRADE_SWITCHED) {
 		folder_remove(task->next.text);
@@ -125,15 +127,14 @@ int run_conclude(struct task *task, int err, const struct upgrade_report *r)
 	if (r->phase < UPGRADE_DONE)
 		return fail("not finished: %s%s%s; the new version is in charge and copies what it uses, run bpf-upgrade resume %s %s",
 			    r->error, colon, task->error, task->pins, task->file);
-	if (finish(task->pins))
-		return 1;
+	unfinished = finish(task->pins);
 	printf("upgraded %s: %llu elements, %llu of them changed by the new version meanwhile\n",
 	       task->pins, r->keys, r->kept);
 	printf("%llu changes of the old map seen, switched after %llu ms, complete %llu ms later\n",
 	       r->changes, r->watch_ns / 1000000, r->window_ns / 1000000);
 	if (r->evicted)
 		printf("%llu elements are missing in the new LRU map\n", r->evicted);
-	return err ? fail("upgraded, but not without loss: %s", r->error) : 0;
+	return err ? fail("upgraded, but not without loss: %s", r->error) : unfinished;
 }
 
 static int locked(struct task *task)

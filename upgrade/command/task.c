@@ -11,11 +11,25 @@ bool task_state(const char *next, struct upgrade_state *state)
 	return pin_read(PATH(next, "_data_upgrade"), state, sizeof(*state));
 }
 
+bool task_made(const char *pin)
+{
+	static const char *const made[] = {
+		"_bss_upgrade", "_data_upgrade", "_data_upgrade_pair", "_rodata_upgrade",
+		"_rodata_upgrade_enabled", "_rodata_upgrade_zeroes",
+		"upgrade_claim", "upgrade_events", "upgrade_keys", "upgrade_marks", "upgrade_owned",
+	};
+
+	for (size_t i = 0; i < sizeof(made) / sizeof(*made); i++)
+		if (!strcmp(pin, made[i]))
+			return true;
+	return false;
+}
+
 bool task_is_own(const struct task *task, const struct bpf_map *map)
 {
 	const char *name = bpf_map__name(map);
 
-	return bpf_map__is_internal(map) || !strncmp(name, "upgrade_", 8) ||
+	return bpf_map__is_internal(map) || task_made(name) ||
 	       !strcmp(name, task->config->old_map) || !strcmp(name, task->config->new_map);
 }
 
@@ -105,20 +119,22 @@ static int check_programs(struct task *task)
 	struct links next = {};
 	__u32 foreign;
 	struct bpf_program *prog;
-	bool any = false;
-	int err;
+	int err, count = 0;
 
 	bpf_object__for_each_program(prog, task->obj) {
 		if (!task_attaches(task, prog))
 			continue;
-		any = true;
+		count++;
 		if (bpf_program__type(prog) != BPF_PROG_TYPE_TRACING ||
 		    !is_beside(bpf_program__expected_attach_type(prog)))
 			return fail("the program %s is SEC(\"%s\"), but only fentry and fmod_ret can be attached beside an old version; for XDP, tcx, netkit and cgroups, use the library",
 				    bpf_program__name(prog), bpf_program__section_name(prog));
 	}
-	if (!any)
+	if (!count)
 		return fail("%s has no program to attach", task->file);
+	if (count + GATE_LINKS > MAX_LINKS)
+		return fail("%s has %d programs to attach, more than %d", task->file, count,
+			    MAX_LINKS - GATE_LINKS);
 	for (int i = 0; i < task->old_links.count; i++)
 		if (link[i].type != BPF_LINK_TYPE_TRACING || !is_beside(link[i].attach_type))
 			return fail("%s/%s is not the link of an fentry or fmod_ret program: first let one take its place, with the same map; for XDP, tcx, netkit and cgroups, use the library",
@@ -197,9 +213,13 @@ int task_begin(struct task *task, int argc, char **argv)
 {
 	int err = task_start(task, argv[argc - 2], argv[argc - 1]);
 
-	task->old_decides = argc > 2;
-	if (!err && argc > 2 && strcmp(argv[0], "--old-decides"))
-		err = fail("no such option: %s", argv[0]);
+	for (int i = 0; !err && i < argc - 2; i++)
+		if (!strcmp(argv[i], "--old-decides"))
+			task->old_decides = true;
+		else if (!strcmp(argv[i], "--in-nmis"))
+			task->in_nmis = true;
+		else
+			err = fail("no such option: %s", argv[i]);
 	return err;
 }
 

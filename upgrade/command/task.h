@@ -15,7 +15,7 @@ struct task {
 	struct side old, new;
 	struct links old_links;
 	int lock;
-	bool old_decides;		/* the option of this name */
+	bool old_decides, in_nmis;	/* the options of these names */
 	struct upgrade_opts opts;
 	struct upgrade *upgrade;
 	char error[TEXT];		/* what attaching or detaching has to say */
@@ -36,6 +36,8 @@ int task_open_object(struct task *task);
 bool task_attaches(const struct task *task, const struct bpf_program *prog);
 /* A map of the new version that it shares with the old one: its pin's descriptor, or -1. */
 int task_shared(const struct task *task, const struct bpf_map *map);
+/* Is this the name of a pin of the library's own? */
+bool task_made(const char *pin);
 /* Does the library make or replace this map? */
 bool task_is_own(const struct task *task, const struct bpf_map *map);
 
