@@ -184,12 +184,20 @@ def _only_stress(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    """A test is not "not found" because what it is in could not be built."""
+    """A test is not "not found" because what it is in could not be built.
+
+    What pytest says of tests that do not exist, pytest-xdist would keep to itself.
+    """
+    run = run_of(session.config)
     try:
         return (yield)
-    except pytest.UsageError:
-        if run_of(session.config).error is None:
+    except pytest.UsageError as error:
+        if run.error is None and share_of(session.config) is None:
             raise
+        run.error = run.error or UsageError(
+            "\n".join(map(str, error.args)),
+            hint="./run_tests.py --collect-only -q lists the tests",
+        )
         return None
 
 

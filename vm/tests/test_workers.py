@@ -247,6 +247,12 @@ def pytest_runtest_logreport(report):
 """
 
 
+def test_test_that_does_not_exist(spread: Project) -> None:
+    ended = spread.run("-n", "2", "selftests/one.c", "selftests/two.c::g.wrong")
+    assert (ended.status, spread.vng) == (4, []), ended.output
+    assert "error: not found: " in ended.output and "two.c::g.wrong" in ended.output
+
+
 def test_test_that_vanishes(spread: Project) -> None:
     """pytest-xdist shows why, and would end as if there were no such test."""
     conftest = spread.path / "selftests" / "conftest.py"
