@@ -3,10 +3,11 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 
-#define old_key key
-#define old_value value
-#define old_part part
-#define old_state state
+/* Not the names of types of the kernel: clang would relocate their fields. */
+#define old_key gen_key
+#define old_value gen_value
+#define old_part gen_part
+#define old_state gen_state
 #define OLD_IDLE IDLE
 #define OLD_BUSY BUSY
 #include "upgrade_gen.h"
@@ -16,8 +17,8 @@ char LICENSE[] SEC("license") = "GPL";
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8);
-	__type(key, struct key);
-	__type(value, struct value);
+	__type(key, struct gen_key);
+	__type(value, struct gen_value);
 } flows_by_address SEC(".maps");
 
 /* For pins of something else than a map. */

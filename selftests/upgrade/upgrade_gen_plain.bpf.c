@@ -4,10 +4,10 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#define new_key key
-#define new_value value
-#define new_part part
-#define new_state state
+#define new_key gen_key
+#define new_value gen_value
+#define new_part gen_part
+#define new_state gen_state
 #define NEW_IDLE IDLE
 #define NEW_BUSY BUSY
 #include "upgrade_gen.h"
@@ -17,6 +17,6 @@ char LICENSE[] SEC("license") = "GPL";
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8);
-	__type(key, struct key);
-	__type(value, struct value);
+	__type(key, struct gen_key);
+	__type(value, struct gen_value);
 } flows_by_address SEC(".maps");
