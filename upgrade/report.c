@@ -118,10 +118,10 @@ void report_missed(struct upgrade *u)
 
 	if (!state->counting_missed)
 		return;
-	missed = missed_so_far(u);
+	missed = missed_so_far(u) - state->missed_before;
 	if (missed < 0)
 		u->unknown = "whoever upgraded did not pin the new version, or not here: it may have missed events until the old one was detached";
-	state->missed = missed < 0 ? 1 : missed - state->missed_before;
+	state->missed = missed < 0 ? 1 : missed;
 	state->counting_missed = 0;
 }
 

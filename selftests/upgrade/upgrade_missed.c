@@ -135,4 +135,17 @@ TEST_F_TIMEOUT(small, killed_without_pins, SECONDS)
 		TH_LOG("%s", self->report.error);
 }
 
+/* Where one looks for the new version, there is nothing. */
+TEST_F_TIMEOUT(small, killed_and_pinned_elsewhere, SECONDS)
+{
+	ASSERT_EQ(0, reopen_with_nested(self));
+	self->on_hold = miss;
+	self->on_detach = die;
+	run_and_die(_metadata, self);
+	self->on_hold = NULL;
+	self->opts.pins = "/tmp";
+	EXPECT_EQ(-EUCLEAN, resume(self));
+	EXPECT_EQ(1, self->report.missed_events);
+}
+
 TEST_HARNESS_MAIN
