@@ -4,7 +4,8 @@
  * holds. What takes many instructions to verify is a global function, so that it is
  * verified once.
  */
-#define UPGRADE_READS 8		/* tries to read a value that keeps changing */
+#define UPGRADE_READS 64	/* tries to read a value that keeps changing */
+#define UPGRADE_LOOKUPS 4
 
 static __always_inline void *upgrade_old_slot(const UPGRADE_OLD_KEY *key, __u32 cpu)
 {
@@ -20,10 +21,14 @@ static __always_inline void *upgrade_new_slot(const UPGRADE_NEW_KEY *key, __u32 
 	       bpf_map_lookup_elem(&UPGRADE_NEW_MAP, key);
 }
 
-/* A lookup can miss an element that is being replaced, so try twice. */
+/* A lookup can miss an element that is being replaced, so try again. */
 static __always_inline void *upgrade_find_old(const UPGRADE_OLD_KEY *key, __u32 cpu)
 {
-	return upgrade_old_slot(key, cpu) ?: upgrade_old_slot(key, cpu);
+	void *slot = NULL;
+
+	for (int i = 0; i < UPGRADE_LOOKUPS && !slot; i++)
+		slot = upgrade_old_slot(key, cpu);
+	return slot;
 }
 
 /* A copy of a value has zeroes where the map has fields that only the kernel touches. */
@@ -47,21 +52,24 @@ __noinline int upgrade_torn(__u32 hash)
 }
 
 /*
- * Read the old value and convert it into s->new; return 0 if there is none. An
- * element can be freed and reused for another key while it is read, so read until
- * two lookups agree. If the value is wrong even then, the change that made it so is
- * reported, and the key is looked at again.
+ * Read the old value and convert it into s->new: 1, 0 if there is none, or a negative
+ * errno. An element can be freed and reused for another key while it is read, so read
+ * until two lookups agree, and two copies. If it is the element that is being stored
+ * into all the time, what was read last is as right as any.
  */
 __noinline int upgrade_read_old(__u32 hash, __u32 cpu)
 {
 	struct upgrade_stripe *s = upgrade_stripe(hash);
 	void *slot = upgrade_find_old(&s->old_key, cpu), *again;
+	bool same = true;
 
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < UPGRADE_READS && slot; i++) {
 		upgrade_copy_bytes(s->old, slot, sizeof(UPGRADE_OLD_VALUE));
 		upgrade_blank(s->old, sizeof(UPGRADE_OLD_VALUE), upgrade_config.old_special);
 		again = upgrade_find_old(&s->old_key, cpu);
-		if (again == slot) {
+		same = again == slot;
+		if (same) {
 			upgrade_copy_bytes(s->old_again, again, sizeof(UPGRADE_OLD_VALUE));
 			upgrade_blank(s->old_again, sizeof(UPGRADE_OLD_VALUE),
 				      upgrade_config.old_special);
@@ -72,6 +80,8 @@ __noinline int upgrade_read_old(__u32 hash, __u32 cpu)
 	}
 	if (!slot)
 		return 0;
+	if (!same)
+		return -UPGRADE_EBUSY;
 	upgrade_zero_bytes(s->new, sizeof(s->new));
 	upgrade_convert_value((void *)s->old, (void *)s->new);
 	return 1;

@@ -106,7 +106,7 @@ struct upgrade_pair_state {
 	__u64 unmarked;		/* of these, reports that found the ring full */
 	__u64 lock_failures;
 	__u64 own_failures;	/* upgrade_owned was full when the new version asked */
-	__u64 copy_failures;	/* the new map was full when the new version asked */
+	__u64 copy_failures;	/* the element could not be copied when the new version asked */
 	__u64 write_errors;	/* the new map refused an element, in any pass */
 
 	__u64 keys;		/* seen by this run of upgrade_copy */

@@ -30,7 +30,8 @@ static __always_inline int upgrade_write_new(struct upgrade_stripe *s)
 
 /*
  * The functions from here to upgrade_sync() return 1 if the elements differed, 0 if
- * not, and a negative errno if the new map refused the change.
+ * not, and a negative errno if the new map refused the change, or if the old element
+ * is replaced all the time: each change is reported, so the mover will look again.
  */
 
 /* The key is not in the old map, and the new version did not create it: drop it. */
@@ -56,9 +57,11 @@ static __always_inline int upgrade_drop(struct upgrade_stripe *s, void *new, __u
 static __always_inline int upgrade_sync_one(__u32 hash, __u32 pass)
 {
 	struct upgrade_stripe *s = upgrade_stripe(hash);
-	bool there = upgrade_read_old(hash, 0);
+	int there = upgrade_read_old(hash, 0);
 	void *new = upgrade_new_slot(&s->key, 0);
 
+	if (there < 0)
+		return there;
 	if (!there)
 		return upgrade_drop(s, new, pass);
 	if (new) {
@@ -83,16 +86,24 @@ struct upgrade_slots {
 	__u32 pass;
 	__u32 there;		/* in the old map */
 	__u32 changed;
+	__s32 err;
 };
 
 static long upgrade_sync_slot(__u64 cpu, struct upgrade_slots *slots)
 {
 	struct upgrade_stripe *s = upgrade_stripe(slots->hash);
+	int there = 0;
 	void *new;
 
 	if (upgrade_owns(s, cpu))
 		return 0;
-	if (!slots->there || !upgrade_read_old(slots->hash, cpu))
+	if (slots->there)
+		there = upgrade_read_old(slots->hash, cpu);
+	if (there < 0) {
+		slots->err = there;
+		return 1;
+	}
+	if (!there)
 		upgrade_zero_bytes(s->new, sizeof(s->new));
 	new = upgrade_new_slot(&s->key, cpu);
 	if (!new)
@@ -140,7 +151,7 @@ static __always_inline int upgrade_sync_percpu(__u32 hash, __u32 pass)
 		slots.changed = 1;
 	}
 	bpf_loop(upgrade_config.nr_cpus, upgrade_sync_slot, &slots, 0);
-	return slots.changed;
+	return slots.err ?: slots.changed;
 }
 
 /*

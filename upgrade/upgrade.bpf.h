@@ -29,11 +29,11 @@
  *   upgrade_delete_elem()	for a deletion
  *
  * All of them return 0 or a negative errno. If one of the first three fails, the
- * program must leave the key alone: the map has no room to copy the element, or
- * there is no room to note that the new version changes it. If one of the last two
- * fails, nothing was changed. A failure that the upgrade is to blame for makes it
- * fail, too. Keys and values must be in writable memory, such as the stack or a map
- * that is not read-only.
+ * program must leave the key alone: the map has no room to copy the element, this is
+ * being replaced all the time, or there is no room to note that the new version
+ * changes it. If one of the last two fails, nothing was changed. A failure that the
+ * upgrade is to blame for makes it fail, too. Keys and values must be in writable
+ * memory, such as the stack or a map that is not read-only.
  *
  * After upgrade_before_write() and upgrade_before_delete(), the new version owns
  * the key even if the operation then fails. Where it can fail because of what the

@@ -192,7 +192,8 @@ struct upgrade_report {
 	/* Calls of the new version that the library had to refuse; must be 0. */
 	__u64 lock_failures;	/* in an NMI that found the key locked */
 	__u64 own_failures;	/* more than opts.max_owned keys, or no memory (interrupts) */
-	__u64 copy_failures;	/* the new map had no room for the old map's element */
+	__u64 copy_failures;	/* the new map had no room for the old map's element, or
+				 * that was replaced faster than it could be read */
 
 	__u64 handled_twice;	/* events that both versions may have handled; must be 0.
 				 * Those that upgrade_resume() cannot know of count as

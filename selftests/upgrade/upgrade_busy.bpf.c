@@ -35,6 +35,20 @@ struct {
 	__type(value, __u64);
 } old_map SEC(".maps");
 
+__u32 replaces;
+
+/* Replace an element whenever one is looked up. */
+SEC("?fentry/__htab_map_lookup_elem")
+int BPF_PROG(replace, struct bpf_map *map)
+{
+	__u64 value = 77;
+	__u32 key = 1;
+
+	if (replaces && map == (struct bpf_map *)&old_map)
+		bpf_map_update_elem(&old_map, &key, &value, BPF_ANY);
+	return 0;
+}
+
 __u32 levels;		/* of interrupts that interrupt one another, at most 4 */
 __u32 level;		/* of the last one */
 __u32 noted;		/* the new version handles their events, too */

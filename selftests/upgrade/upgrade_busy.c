@@ -135,4 +135,36 @@ TEST_F_TIMEOUT(small, gate_misses_a_change, SECONDS)
 	upgrade_busy__destroy(busy);
 }
 
+static void attach_replace(FIXTURE_DATA(small) *self)
+{
+	busy = upgrade_busy__open();
+	bpf_map__reuse_fd(busy->maps.old_map, self->old);
+	bpf_program__set_autoload(busy->progs.replace, true);
+	self->found = load_and_attach();
+}
+
+static void update_both(FIXTURE_DATA(small) *self)
+{
+	busy->bss->replaces = 1;
+	self->result[0] = run_op(self, WIDE_UPDATE, 1, 0, 111);
+	busy->bss->replaces = 0;
+	self->result[1] = run_op(self, WIDE_UPDATE, 2, 0, 222);
+}
+
+/* An element of the old map is replaced faster than it can be read. */
+TEST_F_TIMEOUT(small, replaced_all_the_time, SECONDS)
+{
+	self->on_attach = attach_replace;
+	self->on_detach = update_both;
+	EXPECT_EQ(-EUCLEAN, run(self));
+	EXPECT_EQ(0, self->found);
+	EXPECT_EQ(UPGRADE_DONE, self->report.phase) TH_LOG("%s", self->report.error);
+	EXPECT_EQ(-EBUSY, self->result[0]);
+	EXPECT_EQ(0, self->result[1]);
+	EXPECT_EQ(2, self->report.copy_failures) TH_LOG("for the lookup and the update");
+	EXPECT_EQ(77, get_new(self, 1, 0));
+	EXPECT_EQ(222, get_new(self, 2, 0));
+	upgrade_busy__destroy(busy);
+}
+
 TEST_HARNESS_MAIN
