@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include "upgrade_bpffs.h"
 #include "upgrade_small.h"
 #include "parts.h"
@@ -61,23 +60,11 @@ static int write_as_told(FIXTURE_DATA(small) *self, __u32 key, __u64 value)
 	return err;
 }
 
-static void run_and_die(struct __test_metadata *_metadata, FIXTURE_DATA(small) *self)
+static void die_and_write(struct __test_metadata *_metadata, FIXTURE_DATA(small) *self)
 {
-	pid_t child = fork();
-	int status;
-
-	ASSERT_LE(0, child);
-	if (!child) {
-		run(self);
-		_exit(1);
-	}
-	EXPECT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status)) TH_LOG("it ended before it was killed");
+	run_and_die(_metadata, self);
 	EXPECT_EQ(0, write_as_told(self, 2, 22));
 	EXPECT_EQ(0, write_as_told(self, 3, 0));
-	self->on_hold = NULL;
-	self->on_detach = NULL;
-	self->on_settled = NULL;
 }
 
 static void expect_complete(struct __test_metadata *_metadata, FIXTURE_DATA(small) *self,
@@ -93,7 +80,7 @@ static void expect_complete(struct __test_metadata *_metadata, FIXTURE_DATA(smal
 TEST_F_TIMEOUT(small, killed_before_the_switch, SECONDS)
 {
 	self->on_hold = hold_and_die;
-	run_and_die(_metadata, self);
+	die_and_write(_metadata, self);
 	EXPECT_EQ(1, claim(self, 1));
 	EXPECT_EQ(0, run(self)) TH_LOG("%s", self->report.error);
 	expect_complete(_metadata, self, 10);
@@ -117,7 +104,7 @@ TEST_F_TIMEOUT(small, killed_after_the_switch, SECONDS)
 	ASSERT_EQ(0, reopen_new(self, 2 * ENTRIES));
 	self->on_hold = hold_gate;
 	self->on_detach = change_and_die;
-	run_and_die(_metadata, self);
+	die_and_write(_metadata, self);
 	EXPECT_TRUE(is_there(folder, "upgrade_gate_update"));
 	EXPECT_TRUE(is_there(folder, "upgrade_passed_delete"));
 	EXPECT_EQ(0, resume(self)) TH_LOG("%s", self->report.error);
@@ -141,7 +128,7 @@ TEST_F_TIMEOUT(small, pins_before_the_switch, SECONDS)
 	EXPECT_FALSE(is_there(folder, "upgrade_gate_update"));
 
 	self->on_hold = hold_and_die;
-	run_and_die(_metadata, self);
+	die_and_write(_metadata, self);
 	self->hold_result = 0;
 	ASSERT_EQ(0, reopen_new(self, 2 * ENTRIES));
 	EXPECT_TRUE(is_there(folder, "upgrade_gate_update"));
@@ -207,7 +194,7 @@ TEST_F_TIMEOUT(small, killed_without_pins, SECONDS)
 {
 	self->on_hold = hold_gate;
 	self->on_detach = change_and_die;
-	run_and_die(_metadata, self);
+	die_and_write(_metadata, self);
 	EXPECT_EQ(-EUCLEAN, resume(self));
 	EXPECT_EQ(UPGRADE_DONE, self->report.phase);
 	EXPECT_EQ(1, self->report.handled_twice);
@@ -219,7 +206,7 @@ TEST_F_TIMEOUT(small, killed_during_the_proof, SECONDS)
 {
 	self->on_hold = hold_gate;
 	self->on_settled = die;
-	run_and_die(_metadata, self);
+	die_and_write(_metadata, self);
 	EXPECT_EQ(0, resume(self)) TH_LOG("%s", self->report.error);
 	expect_complete(_metadata, self, 10);
 }

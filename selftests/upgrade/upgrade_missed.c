@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include "upgrade_bpffs.h"
 #include "upgrade_small.h"
 
@@ -48,21 +47,6 @@ static int reopen_with_nested(FIXTURE_DATA(small) *self)
 	self->new = bpf_map__fd(self->skel->maps.new_map);
 	self->on_attach = attach_nested;
 	return err;
-}
-
-static void run_and_die(struct __test_metadata *_metadata, FIXTURE_DATA(small) *self)
-{
-	pid_t child = fork();
-	int status;
-
-	ASSERT_LE(0, child);
-	if (!child) {
-		run(self);
-		_exit(1);
-	}
-	EXPECT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status)) TH_LOG("it ended before it was killed");
-	self->on_detach = NULL;
 }
 
 /* It is said each time, by whatever process. */
@@ -142,7 +126,6 @@ TEST_F_TIMEOUT(small, killed_and_pinned_elsewhere, SECONDS)
 	self->on_hold = miss;
 	self->on_detach = die;
 	run_and_die(_metadata, self);
-	self->on_hold = NULL;
 	self->opts.pins = "/tmp";
 	EXPECT_EQ(-EUCLEAN, resume(self));
 	EXPECT_EQ(1, self->report.missed_events);

@@ -2,7 +2,6 @@
 /* The new version takes the place of the old one in a single step, or it does not. */
 #include <errno.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include "upgrade_small.h"
 
 /*
@@ -69,17 +68,10 @@ static int die(void *ctx)
 /* Then the old version carries on until somebody resumes the upgrade. */
 TEST_F_TIMEOUT(small, killed_before_it_is_replaced, SECONDS)
 {
-	pid_t child;
-
 	ASSERT_EQ(0, reopen_to_replace(self, -ENOLINK));
 	self->opts.replace_old = die;
 	ASSERT_EQ(0, reopen_new(self, 2 * ENTRIES));
-	child = fork();
-	if (!child) {
-		run(self);
-		_exit(1);
-	}
-	ASSERT_EQ(child, waitpid(child, NULL, 0));
+	run_and_die(_metadata, self);
 	EXPECT_EQ(1, claim(self, 1));
 
 	self->opts.replace_old = NULL;

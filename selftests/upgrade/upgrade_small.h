@@ -4,6 +4,7 @@
 #define UPGRADE_SMALL_H
 
 #include <unistd.h>
+#include <sys/wait.h>
 #include "bpf_harness.h"
 #include "upgrade_reason.h"
 #include "upgrade_wide.h"
@@ -195,6 +196,24 @@ static inline int run(FIXTURE_DATA(small) *self)
 {
 	self->report.sz = sizeof(self->report);
 	return upgrade_run(self->upgrade, &self->report);
+}
+
+/* In a process that one of the test's functions kills. */
+static inline void run_and_die(struct __test_metadata *_metadata, FIXTURE_DATA(small) *self)
+{
+	pid_t child = fork();
+	int status;
+
+	ASSERT_LE(0, child);
+	if (!child) {
+		run(self);
+		_exit(1);
+	}
+	EXPECT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status)) TH_LOG("it ended before it was killed");
+	self->on_hold = NULL;
+	self->on_detach = NULL;
+	self->on_settled = NULL;
 }
 
 /* Carry on with a new object and the maps of this one, as another process would. */
