@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -44,10 +45,15 @@ class Image:
     stages: dict[str, Stage]
     tools: str = ""
 
+    @functools.cached_property
+    def options(self) -> dict[str, str]:
+        """Its configuration: CONFIG_X to its value."""
+        return options_of(self.build / ".config")
+
     @property
     def max_cpus(self) -> int:
         """CONFIG_NR_CPUS: more than these are left unused."""
-        return int(options_of(self.build / ".config").get("CONFIG_NR_CPUS", "1"))
+        return int(self.options.get("CONFIG_NR_CPUS", "1"))
 
 
 def build_image(

@@ -27,12 +27,17 @@ def run_test(run: Run, program: str, name: str) -> TestResult:
     """Run one test, in a fresh guest if there is none or the last one is spoilt.
 
     A test that spoils its guest is run once more, alone in a fresh one, to tell
-    whether it was to blame; it has failed in any case. One that the base cannot
-    pass is not run. Raises HarnessError if a guest does not boot, or too many were
-    spoilt.
+    whether it was to blame; it has failed in any case. One that the base, or the
+    configuration, cannot pass is not run. Raises HarnessError if a guest does not
+    boot, or too many were spoilt.
     """
+    assert run.prepared is not None
     folder = ROOT / "patches" / run.options.base
-    if why := why_skipped(load_skips(folder / "skips.toml"), program, name):
+    skips = [
+        *load_skips(folder / "skips.toml"),
+        *load_skips(ROOT / "selftests" / "skips.toml"),
+    ]
+    if why := why_skipped(skips, run.prepared.image.options, program, name):
         return TestResult(program, name, "skipped", why)
     check_spoilt(run)
     result = run_once(run, program, name)

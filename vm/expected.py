@@ -1,4 +1,4 @@
-"""Which tests must fail without some of the patches, and which a base cannot pass."""
+"""Which tests must fail without some of the patches, and which cannot pass at all."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Row:
     tests: tuple[str, ...]
     patches: tuple[str, ...] = ()
     reason: str = ""
+    config: str = ""
 
     def has(self, program: str, name: str) -> bool:
         """Whether the row is of this test."""
@@ -46,10 +47,17 @@ def load_needs(file: Path) -> list[Row]:
 
 @functools.cache
 def load_skips(file: Path) -> list[Row]:
-    """The rows of a base's skips.toml, if it has one. HarnessError if one is wrong."""
+    """The rows of a skips.toml, if there is one. HarnessError if one is wrong."""
     with reading(file):
         rows = tomllib.loads(file.read_text())["skip"] if file.exists() else []
-        return [Row(_words(row, "tests"), reason=str(row["reason"])) for row in rows]
+        return [
+            Row(
+                _words(row, "tests"),
+                reason=str(row["reason"]),
+                config=str(row.get("config", "")),
+            )
+            for row in rows
+        ]
 
 
 def _words(row: dict[str, Any], field: str) -> tuple[str, ...]:
@@ -59,9 +67,19 @@ def _words(row: dict[str, Any], field: str) -> tuple[str, ...]:
     return tuple(row[field])
 
 
-def why_skipped(skips: list[Row], program: str, name: str) -> str:
-    """Why the base cannot pass a test; "" if it can."""
-    return next((row.reason for row in skips if row.has(program, name)), "")
+def why_skipped(
+    skips: list[Row], options: dict[str, str], program: str, name: str
+) -> str:
+    """Why a kernel with these options cannot pass a test; "" if it can."""
+    return next(
+        (
+            row.reason
+            for row in skips
+            if row.has(program, name)
+            and (not row.config or options.get(row.config) == "y")
+        ),
+        "",
+    )
 
 
 def patches_needed(

@@ -125,8 +125,15 @@ def test_skips(tmp_path: Path) -> None:
     assert load_skips(file) == []
     file = tmp_path / "more.toml"
     file.write_text('[[skip]]\ntests = ["one.*.t"]\nreason = "too old"\n')
-    assert why_skipped(load_skips(file), "one", "f.v.t") == "too old"
-    assert why_skipped(load_skips(file), "one", "f.v.u") == ""
+    assert why_skipped(load_skips(file), {}, "one", "f.v.t") == "too old"
+    assert why_skipped(load_skips(file), {}, "one", "f.v.u") == ""
+
+
+def test_skips_with_an_option(tmp_path: Path) -> None:
+    file = tmp_path / "skips.toml"
+    file.write_text('[[skip]]\ntests = ["*"]\nreason = "X"\nconfig = "CONFIG_X"\n')
+    for options, why in ({"CONFIG_X": "y"}, "X"), ({"CONFIG_X": "n"}, ""), ({}, ""):
+        assert why_skipped(load_skips(file), options, "one", "f.v.t") == why
 
 
 @pytest.mark.parametrize(
@@ -189,10 +196,11 @@ def test_test_that_proves_nothing(project: Project) -> None:
     assert f"f.array.passes: {reason}" in ended.output
 
 
-def test_what_a_base_cannot_pass(project: Project) -> None:
+@pytest.mark.parametrize("folder", ["patches/7.3", "selftests"])
+def test_what_a_kernel_cannot_pass(project: Project, folder: str) -> None:
     """Such tests are not run, and the summary says why."""
     project.tests("f.hash.passes f.rhash.fails f.rhash.passes")
-    (project.path / "patches" / "7.3" / "skips.toml").write_text(
+    (project.path / folder / "skips.toml").write_text(
         '[[skip]]\ntests = ["one.f.rhash.*"]\nreason = "has no such map"\n'
     )
     ended = project.run("selftests/one.c")
