@@ -21,6 +21,7 @@ from vm.user_tree import tree_path, version_of
 # git's version is in them, and no abbreviation that depends on the repository's size.
 FORMAT = (
     *("format-patch", "-N", "--zero-commit", "--no-signature", "--full-index"),
+    *("--no-to", "--no-cc", "--no-add-header", "--no-attach", "--no-notes"),
     "--filename-max-length=60",
 )
 # For FORMAT: whatever the user's own configuration says.
@@ -34,9 +35,11 @@ _CONFIG = {
     "diff.orderFile": os.devnull,
     "diff.renames": "true",
     "diff.srcPrefix": "a/",
+    "diff.suppressBlankEmpty": "false",
     "format.coverLetter": "false",
     "format.encodeEmailHeaders": "true",
     "format.from": "false",
+    "format.noprefix": "false",
     "format.signOff": "false",
     "format.subjectPrefix": "PATCH",
     "format.suffix": ".patch",

@@ -90,8 +90,11 @@ def test_commits(project: Project, folder: Path) -> None:
         "srcPrefix = x/\ndstPrefix = y/\n"
         "[i18n]\nlogOutputEncoding = latin1\n"
         "[format]\nsignOff = true\nthread = true\nsubjectPrefix = RFC\n",
+        "[diff]\nsuppressBlankEmpty = true\n"
+        "[format]\nto = a@b\ncc = c@d\nheaders = X-A: b\nattach = true\nnotes = true\n"
+        "noprefix = true\n",
     ],
-    ids=["1", "2"],  # what one setting does must not hide what another does
+    ids=["1", "2", "3"],  # what one setting does must not hide what another does
 )
 def test_users_git_configuration(
     project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch, config: str
