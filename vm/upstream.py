@@ -111,6 +111,8 @@ def upstream(run: Run, chosen: Sequence[str]) -> int:
     if absent := [file for file, tests in files.items() if not tests]:
         lines.append(f"not in this tree: {', '.join(absent)}")
     _print(console, [*lines, summary_of(rows)])
+    if any(row.patched.word == "lost" for row in rows):
+        return GuestError.exit_status
     if {row.change for row in rows} & {*ERRORS}:
         return 1
     passed = any(row.patched.word == "passed" for row in rows)

@@ -38,6 +38,8 @@ gone) [ $on = plain ] && say gone OK || { echo "open: no"; exit 3; } ;;
 crashes) echo "Caught signal #11!"; exit 139 ;;
 lies) say lies OK; exit 1 ;;
 splats) echo "WARNING: at map.c" > "$CONSOLE"; say splats OK ;;
+panics_too)
+    echo "Kernel panic - not syncing: no way out" > "$CONSOLE"; kill -9 "$VNG" ;;
 panics)
     [ $on = plain ] || {
         echo "Kernel panic - not syncing: no way out" > "$CONSOLE"; kill -9 "$VNG"
