@@ -47,6 +47,17 @@ NOT_UPSTREAM = (
     *("unpatched", "patched", "stress", "faults", "shell", "attach", "bench", "gdb"),
 )
 
+# What runs something else than the tests, and what then would have no effect.
+NO_TESTS = ("shell", "attach", "bench", "faults", "upstream", "prove_kvm", "git_tree")
+OF_TESTS = {
+    "keyword": "-k",
+    "markexpr": "-m",
+    "deselect": "--deselect",
+    "collectonly": "--collect-only",
+    "lf": "--last-failed",
+    "xmlpath": "--junitxml",
+}
+
 # What --mttcg cannot be combined with: KVM, and modes that choose the patches.
 NOT_MTTCG = (
     *("require_kvm", "unpatched", "upto", "each_patch", "bench", "upstream"),
@@ -275,6 +286,12 @@ def _check(option: Namespace) -> None:
                 f"{names[0]} and {names[1]} are mutually exclusive",
                 hint="give only one of them",
             )
+    for mode in filter(lambda name: getattr(option, name), NO_TESTS):
+        paths = getattr(option, "file_or_dir", None) or []
+        others = [word for name, word in OF_TESTS.items() if getattr(option, name, "")]
+        for other in [*others, *paths]:
+            what = f"--{mode.replace('_', '-')} runs no tests, so {other} has no effect"
+            raise UsageError(what, hint="give only one of them")
     if option.list_matrix:  # run_tests.py deals with it, unless PYTEST_ADDOPTS has it
         what = "--list-matrix has to be given to run_tests.py"
         raise UsageError(what, hint="not in PYTEST_ADDOPTS")

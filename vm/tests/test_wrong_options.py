@@ -59,6 +59,16 @@ def test_usage_error(project: Project, arguments: str, text: str) -> None:
         ("--bench --cpus 2", "--cpus and --bench are mutually exclusive"),
         ("--faults --cpus 1", "--cpus and --faults are mutually exclusive"),
         ("--mttcg --upto 1", "--mttcg and --upto are mutually exclusive"),
+        ("--bench -k x", "--bench runs no tests, so -k has no effect"),
+        ("--shell --junitxml x", "--shell runs no tests, so --junitxml has no effect"),
+        (
+            "--upstream --collect-only",
+            "--upstream runs no tests, so --collect-only has no effect",
+        ),
+        (
+            "--faults selftests/one.c",
+            "--faults runs no tests, so selftests/one.c has no effect",
+        ),
         ("--bench --gdb", "--gdb and --bench are mutually exclusive"),
         ("--attach --gdb", "--gdb and --attach are mutually exclusive"),
         ("--attach --shell", "--shell and --attach are mutually exclusive"),
