@@ -73,12 +73,15 @@ def build_image(
     """
     build = tree.path.parent / f"{folder_name(fragments)}{compiler.suffix}"
     bzimage = build / "arch" / "x86" / "boot" / "bzImage"
+    vmlinux = build / "vmlinux"
     stamp = build / "built.json"
     stages = {"configure": Stage(), "build": Stage()}
     versions = _versions(compiler, log)
     tools = f"{compiler}, {pahole(tree.path, versions['pahole'])}"
     inputs = _inputs(tree, fragments, compiler, versions)
-    wanted = {"inputs": [tree.version, inputs], "bzimage": _identity(bzimage)}
+    images = {"bzimage": bzimage, "vmlinux": vmlinux}
+    wanted: dict[str, object] = {"inputs": [tree.version, inputs]}
+    wanted |= {name: _identity(file) for name, file in images.items()}
     compiled = 0
     built = _load(stamp) != wanted
     if built:
@@ -92,10 +95,9 @@ def build_image(
             whole = _configure(make, fragments, inputs)
         with timed(stages["build"]):
             compiled = _build(make, jobs, objects if whole else 0)
-        wanted["bzimage"] = _identity(bzimage)
+        wanted |= {name: _identity(file) for name, file in images.items()}
         stamp.write_text(json.dumps(wanted))
     release = (build / "include" / "config" / "kernel.release").read_text().strip()
-    vmlinux = build / "vmlinux"
     return Image(
         *(bzimage, vmlinux, build, tree, release, compiled, built, stages, tools)
     )

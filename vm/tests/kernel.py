@@ -30,6 +30,7 @@ case "$*" in
     echo 7.3.4 > "$out/include/config/kernel.release"
     cat "$SAYS"
     test -z "$FAIL" || exit 2
+    touch "$out/vmlinux"
     date +%N > "$out/arch/x86/boot/bzImage" ;;
 esac
 """

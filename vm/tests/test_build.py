@@ -39,6 +39,13 @@ def test_second_build_does_nothing(kernel: Kernel) -> None:
     assert second.release == first.release
 
 
+def test_removed_vmlinux(kernel: Kernel) -> None:
+    """The audit may ask for that, so that it is linked again."""
+    kernel.build().vmlinux.unlink()
+    again = kernel.build()
+    assert again.built and again.vmlinux.exists()
+
+
 def test_warnings_only_of_patched_files(kernel: Kernel) -> None:
     kernel.build()
     assert kernel.said.lines[-1] == (
