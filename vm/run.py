@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -70,10 +71,11 @@ class Run:
                 *(self.options, self.cache, self.logs.log), upto=upto, targets=targets
             )
         except OSError as error:
+            hint = f"remove {self.cache / 'trees'}, which is made anew"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                hint = "a run needs 8 GB for its cache, which --cache puts elsewhere"
             raise HarnessError(
-                f"{error.filename or self.cache}: {error.strerror}",
-                hint="a run needs 8 GB of disk space for its cache, which --cache "
-                "puts elsewhere",
+                f"{error.filename or self.cache}: {error.strerror}", hint=hint
             ) from None
         finally:
             self.terminal.finish()
