@@ -112,7 +112,11 @@ class Project:
         """Start run_tests.py's second half, or another `program`."""
         for told in ("asked", "vngs"):
             (self.path / told).write_text("")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTEST", "GITHUB_"))
+        }
         path = f"{self.path / 'bin'}:{os.environ['PATH']}"
         quick = {} if self.plugins else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         env = {**kept, **quick, "PATH": path, **(environment or {})}
