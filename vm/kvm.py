@@ -87,13 +87,14 @@ class _Boot:
 
     `certain`: it would end the same way again; `alike`: so would any kernel; `refused`:
     QEMU ended before the guest ran, which may pass: something else may use KVM, or the
-    memory.
+    memory; `silent`: the guest has not said a word, and may be slow.
     """
 
     accel: Accel
     certain: bool
     alike: bool = True
     refused: bool = False
+    silent: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,14 @@ class Probe:
     def run(self) -> _Boot:
         """Boot it, with a plainer CPU model if the host's own fails."""
         host = self._boot("")
-        if host.accel.name == "kvm" or not host.certain:
+        if host.accel.name == "kvm" or not (host.certain or host.silent):
             return host
         self.log.say(f"KVM fails with the host's CPU model, trying {_PLAIN_CPU}")
         plain = self._boot(_PLAIN_CPU)
         if plain.accel.name == "kvm":
             return plain
         why = f"{host.accel.why}, nor one with -cpu {_PLAIN_CPU}"
-        again = plain.certain and not plain.refused
+        again = host.certain and plain.certain and not plain.refused
         return replace(host, accel=replace(host.accel, why=why), certain=again)
 
     def _boot(self, cpu: str) -> _Boot:
@@ -147,6 +148,7 @@ class Probe:
                 certain=not slow,
                 alike=worst is not None,
                 refused=worst is None and guest.vanished and not booted,
+                silent=worst is None and not guest.vanished and not booted,
             )
         with_cpu = f" with -cpu {cpu}" if cpu else ""
         why = f"KVM: a guest reached user space in {seconds:.1f} s{with_cpu}"

@@ -103,6 +103,13 @@ def test_plainer_cpu_that_does_not_boot(
     assert len(project.vng) == probes
 
 
+def test_plainer_cpu_after_silence(choose: Choose, project: Project) -> None:
+    """A guest that says nothing may be slow, but is tried with it, too."""
+    assert choose("is silent", soon=True).name == "tcg"
+    accel = choose("is silent unless -cpu kvm64", soon=True)
+    assert (accel.name, accel.cpu, len(project.vng)) == ("kvm", "kvm64", 4)
+
+
 def test_slow_guest_is_not_remembered(choose: Choose, project: Project) -> None:
     begin = time.monotonic()
     accel = choose("hangs at boot")

@@ -172,6 +172,8 @@ def main() -> None:
     say("WARNING: vng itself warns of something")
     if HOW == "vanishes, or hangs with -cpu kvm64 " and plain_cpu:
         linger()
+    if HOW.startswith("is silent") and not plain_cpu:
+        linger()
     if HOW == "vanishes before it boots":
         return
     say("Linux version 7.3.4")
