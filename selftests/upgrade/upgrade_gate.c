@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include "upgrade_bpffs.h"
@@ -25,11 +24,6 @@ static int gate_lock(int how)
 static void hold_gate(FIXTURE_DATA(small) *self)
 {
 	gate_lock(LOCK_EX);
-}
-
-static void die(FIXTURE_DATA(small) *self)
-{
-	kill(getpid(), SIGKILL);
 }
 
 static void hold_and_die(FIXTURE_DATA(small) *self)

@@ -4,7 +4,6 @@
  * upgrade says so, even if it is killed then.
  */
 #include <errno.h>
-#include <signal.h>
 #include "upgrade_bpffs.h"
 #include "upgrade_small.h"
 
@@ -23,11 +22,6 @@ static void miss(FIXTURE_DATA(small) *self)
 
 	self->skel->bss->nests = 1;
 	bpf_map_update_elem(bpf_map__fd(self->skel->maps.nested_map), &zero, &zero, BPF_ANY);
-}
-
-static void die(FIXTURE_DATA(small) *self)
-{
-	kill(getpid(), SIGKILL);
 }
 
 static void miss_and_die(FIXTURE_DATA(small) *self)

@@ -3,6 +3,7 @@
 #ifndef UPGRADE_SMALL_H
 #define UPGRADE_SMALL_H
 
+#include <signal.h>
 #include <unistd.h>
 #include <sys/wait.h>
 #include "bpf_harness.h"
@@ -196,6 +197,11 @@ static inline int run(FIXTURE_DATA(small) *self)
 {
 	self->report.sz = sizeof(self->report);
 	return upgrade_run(self->upgrade, &self->report);
+}
+
+static inline void die(FIXTURE_DATA(small) *self)
+{
+	kill(getpid(), SIGKILL);
 }
 
 /* In a process that one of the test's functions kills. */
