@@ -29,7 +29,7 @@ class Row:
     tests: tuple[str, ...]
     patches: tuple[str, ...] = ()
     reason: str = ""
-    config: str = ""
+    config: tuple[str, ...] = ()
 
     def has(self, program: str, name: str) -> bool:
         """Whether the row is of this test."""
@@ -54,7 +54,7 @@ def load_skips(file: Path) -> list[Row]:
             Row(
                 _words(row, "tests"),
                 reason=str(row["reason"]),
-                config=str(row.get("config", "")),
+                config=_words(row, "config") if "config" in row else (),
             )
             for row in rows
         ]
@@ -76,7 +76,7 @@ def why_skipped(
             row.reason
             for row in skips
             if row.has(program, name)
-            and (not row.config or options.get(row.config) == "y")
+            and all(options.get(option) == "y" for option in row.config)
         ),
         "",
     )

@@ -129,10 +129,14 @@ def test_skips(tmp_path: Path) -> None:
     assert why_skipped(load_skips(file), {}, "one", "f.v.u") == ""
 
 
-def test_skips_with_an_option(tmp_path: Path) -> None:
+def test_skips_with_options(tmp_path: Path) -> None:
     file = tmp_path / "skips.toml"
-    file.write_text('[[skip]]\ntests = ["*"]\nreason = "X"\nconfig = "CONFIG_X"\n')
-    for options, why in ({"CONFIG_X": "y"}, "X"), ({"CONFIG_X": "n"}, ""), ({}, ""):
+    file.write_text('[[skip]]\ntests = ["*"]\nreason = "R"\nconfig = ["X", "Y"]\n')
+    for options, why in (
+        ({"X": "y", "Y": "y"}, "R"),
+        ({"X": "y", "Y": "n"}, ""),
+        ({"Y": "y"}, ""),
+    ):
         assert why_skipped(load_skips(file), options, "one", "f.v.t") == why
 
 
@@ -141,6 +145,7 @@ def test_skips_with_an_option(tmp_path: Path) -> None:
     [
         *("", "[[skip]]\ntests = ['x']", "]"),
         "[[skip]]\ntests = 'x.*'\nreason = 'y'",
+        "[[skip]]\ntests = ['x.*']\nreason = 'y'\nconfig = 'CONFIG_X'",
     ],
 )
 def test_wrong_skips(tmp_path: Path, text: str) -> None:
