@@ -95,7 +95,7 @@ TEST_F_TIMEOUT(small, killed_before_it_is_replaced, SECONDS)
 	EXPECT_EQ(UPGRADE_DONE, self->phase);
 }
 
-TEST_F(small, one_way_or_the_other)
+TEST_F_TIMEOUT(small, one_way_or_the_other, SECONDS)
 {
 	char error[128] = "";
 

@@ -71,7 +71,7 @@ static void *read_slowly(void *arg)
 	FIXTURE_DATA(small) *self = arg;
 
 	wait_for_library(self);
-	self->skel->bss->slow_revert = (struct slow_point){ .cpu = 2, .loops = 3 };
+	self->skel->bss->slow_revert = (struct slow_point){ .cpu = 2, .loops = 10 };
 	read_new(self, NO_SUCH_KEY);
 	return NULL;
 }
