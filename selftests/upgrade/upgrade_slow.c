@@ -71,6 +71,7 @@ static void *read_slowly(void *arg)
 	FIXTURE_DATA(small) *self = arg;
 
 	wait_for_library(self);
+	/* Longer than a library that does not wait takes to end, on a loaded host as well. */
 	self->skel->bss->slow_revert = (struct slow_point){ .cpu = 2, .loops = 10 };
 	read_new(self, NO_SUCH_KEY);
 	return NULL;
