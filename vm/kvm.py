@@ -3,7 +3,7 @@
 That /dev/kvm opens proves nothing: there are machines where a virtual machine can
 be created but never runs Linux, and others whose KVM runs no guest with the host's
 own CPU model. So a guest is booted under KVM once, if need be with a plainer model,
-and the outcome is remembered until the host reboots, unless the guest was merely slow
+and the outcome is remembered until the host reboots, unless a guest was merely slow
 or QEMU could not start it. That another kernel does as badly is only taken for granted
 if KVM itself says what is wrong.
 """
@@ -39,8 +39,8 @@ def choose_accel(
     """KVM if a guest reaches user space under it, TCG otherwise.
 
     The probe's console goes to `log`, its outcome to a file in the folder
-    `cache`; a message precedes a probe, which may take 20 s, or as long as any boot if
-    KVM is required. UsageError if it is and does not work.
+    `cache`; a message precedes a probe, which may take 20 s for each of two CPU models,
+    or as long as any boot if KVM is required. UsageError if it is and does not work.
     """
     accel = Accel("tcg", "TCG: without KVM, as asked")
     if not no_kvm:
@@ -111,10 +111,11 @@ class Probe:
         host = self._boot("")
         if host.accel.name == "kvm" or not (host.certain or host.silent):
             return host
-        self.log.say(f"KVM fails with the host's CPU model, trying {_PLAIN_CPU}")
+        self.log.say(f"no guest booted with the host's CPU model, trying {_PLAIN_CPU}")
         plain = self._boot(_PLAIN_CPU)
         if plain.accel.name == "kvm":
-            return plain
+            # The host's model has more features, and may only have been slow.
+            return replace(plain, certain=host.certain)
         why = f"{host.accel.why}, nor one with -cpu {_PLAIN_CPU}"
         again = host.certain and plain.certain and not plain.refused
         return replace(host, accel=replace(host.accel, why=why), certain=again)
