@@ -50,14 +50,19 @@ def load_skips(file: Path) -> list[Row]:
     """The rows of a skips.toml, if there is one. HarnessError if one is wrong."""
     with reading(file):
         rows = tomllib.loads(file.read_text())["skip"] if file.exists() else []
-        return [
-            Row(
-                _words(row, "tests"),
-                reason=str(row["reason"]),
-                config=_words(row, "config") if "config" in row else (),
-            )
-            for row in rows
-        ]
+        return [_skip(row) for row in rows]
+
+
+def _skip(row: dict[str, Any]) -> Row:
+    """A row of skips.toml. ValueError if it may skip too many tests."""
+    if unknown := row.keys() - {"tests", "reason", "config"}:
+        raise ValueError(f"unknown field {', '.join(sorted(unknown))}")
+    config = _words(row, "config") if "config" in row else ()
+    if "config" in row and not config:
+        raise ValueError("config is empty")
+    if wrong := [name for name in config if not name.startswith("CONFIG_")]:
+        raise ValueError(f"{wrong[0]} does not begin with CONFIG_")
+    return Row(_words(row, "tests"), reason=str(row["reason"]), config=config)
 
 
 def _words(row: dict[str, Any], field: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import tomllib
 from pathlib import Path
@@ -131,11 +132,13 @@ def test_skips(tmp_path: Path) -> None:
 
 def test_skips_with_options(tmp_path: Path) -> None:
     file = tmp_path / "skips.toml"
-    file.write_text('[[skip]]\ntests = ["*"]\nreason = "R"\nconfig = ["X", "Y"]\n')
+    file.write_text(
+        '[[skip]]\ntests = ["*"]\nreason = "R"\n\nconfig = ["CONFIG_X", "CONFIG_Y"]\n'
+    )
     for options, why in (
-        ({"X": "y", "Y": "y"}, "R"),
-        ({"X": "y", "Y": "n"}, ""),
-        ({"Y": "y"}, ""),
+        ({"CONFIG_X": "y", "CONFIG_Y": "y"}, "R"),
+        ({"CONFIG_X": "y", "CONFIG_Y": "n"}, ""),
+        ({"CONFIG_Y": "y"}, ""),
     ):
         assert why_skipped(load_skips(file), options, "one", "f.v.t") == why
 
@@ -146,6 +149,9 @@ def test_skips_with_options(tmp_path: Path) -> None:
         *("", "[[skip]]\ntests = ['x']", "]"),
         "[[skip]]\ntests = 'x.*'\nreason = 'y'",
         "[[skip]]\ntests = ['x.*']\nreason = 'y'\nconfig = 'CONFIG_X'",
+        "[[skip]]\ntests = ['x.*']\nreason = 'y'\nconfig = []",
+        "[[skip]]\ntests = ['x.*']\nreason = 'y'\nconfig = ['X']",
+        "[[skip]]\ntests = ['x.*']\nreason = 'y'\nconfigs = ['CONFIG_X']",
     ],
 )
 def test_wrong_skips(tmp_path: Path, text: str) -> None:
@@ -168,6 +174,18 @@ def test_tables_of_the_project(base: str) -> None:
     for row in load_needs(ROOT / "selftests" / "needs.toml"):
         there = [p for p in patches for word in row.patches if word in p.name]
         assert there or not row.patches or skipped >= set(row.tests)
+
+
+@pytest.mark.parametrize(
+    "folder", [*(f"patches/{base}" for base in BASES), "selftests"]
+)
+def test_skips_of_the_project(folder: str) -> None:
+    """They are of tests that exist, and those of all bases are of some kernels only."""
+    programs = [path.stem for path in (ROOT / "selftests").glob("*/*.c")]
+    for row in load_skips(ROOT / folder / "skips.toml"):
+        assert bool(row.config) == (folder == "selftests")
+        for pattern in row.tests:
+            assert fnmatch.filter(programs, pattern.partition(".")[0]), pattern
 
 
 # Whole runs
@@ -201,12 +219,16 @@ def test_test_that_proves_nothing(project: Project) -> None:
     assert f"f.array.passes: {reason}" in ended.output
 
 
-@pytest.mark.parametrize("folder", ["patches/7.3", "selftests"])
-def test_what_a_kernel_cannot_pass(project: Project, folder: str) -> None:
+@pytest.mark.parametrize(
+    ("folder", "config"),
+    [("patches/7.3", ""), ("selftests", 'config = ["CONFIG_TTY"]\n')],
+)
+def test_what_a_kernel_cannot_pass(project: Project, folder: str, config: str) -> None:
     """Such tests are not run, and the summary says why."""
     project.tests("f.hash.passes f.rhash.fails f.rhash.passes")
     (project.path / folder / "skips.toml").write_text(
-        '[[skip]]\ntests = ["one.f.rhash.*"]\nreason = "has no such map"\n'
+        '[[skip]]\ntests = ["*"]\nreason = "R"\nconfig = ["CONFIG_KASAN"]\n'
+        '[[skip]]\ntests = ["one.f.rhash.*"]\nreason = "has no such map"\n' + config
     )
     ended = project.run("selftests/one.c")
     assert (ended.status, "1 passed, 2 skipped" in ended.output) == (0, True)
