@@ -6,10 +6,14 @@ error, 4 usage error, 5 no tests ran.
 
 from __future__ import annotations
 
+import errno
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+# What the errors of a full disk, quota or file are called.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class HarnessError(Exception):

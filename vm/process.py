@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TextIO
 
-from vm.errors import BuildError, HarnessError
+from vm.errors import NO_ROOM, BuildError, HarnessError
 from vm.terminal import Log
 
 _TERM_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
@@ -88,7 +88,9 @@ def run_logged(
         raise HarnessError(
             f"cannot write {log.path}: {reason.strerror}",
             command=argv,
-            hint="make room (a run needs 8 GB), or use another --cache",
+            hint="make room (a run needs 8 GB), or choose another --cache"
+            if reason.errno in NO_ROOM
+            else "make it writable, or choose another --cache",
         ) from None
     if status not in statuses:
         raise error(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from vm.boot import boot, machine_of
 from vm.cache import cache_folder, locked
-from vm.errors import GuestError, HarnessError
+from vm.errors import NO_ROOM, GuestError, HarnessError
 from vm.guest import Guest
 from vm.kvm import choose_accel
 from vm.logs import RunLogs, WorkersLogs, short_path
@@ -71,11 +70,16 @@ class Run:
                 *(self.options, self.cache, self.logs.log), upto=upto, targets=targets
             )
         except OSError as error:
-            hint = f"remove {self.cache / 'trees'}, which is made anew"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            file, trees = Path(error.filename or self.cache), self.cache / "trees"
+            hint = "make it usable"
+            if error.errno in NO_ROOM:
                 hint = "a run needs 8 GB for its cache, which --cache puts elsewhere"
+            elif not error.filename or file.is_relative_to(trees):
+                hint = f"remove {trees}, which is made anew"
+            elif file.is_relative_to(self.cache):
+                hint += ", or choose another --cache"
             raise HarnessError(
-                f"{error.filename or self.cache}: {error.strerror}", hint=hint
+                f"{file}: {error.strerror or error}", hint=hint
             ) from None
         finally:
             self.terminal.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -91,5 +92,30 @@ def test_cache_that_cannot_be_used(project: Project) -> None:
     folder.symlink_to("/dev/full")
     ended = project.run()
     assert (ended.status, project.vng) == (3, [])
-    hint = r"^error: \S+: .*\nnext:    remove \S+, which is made anew$"
+    hint = r"^error: \S+: .*symbolic link\nnext:    remove \S+, which is made anew$"
     assert re.search(hint, ended.output, re.M)
+
+
+@pytest.mark.parametrize(
+    ("number", "folder", "hint"),
+    [
+        (errno.ENOSPC, "trees", "a run needs 8 GB for its cache, which "),
+        (errno.ENOTDIR, "trees", "remove "),
+        (errno.EACCES, "sources", "make it usable, or choose another --cache"),
+    ],
+)
+def test_hint_when_the_cache_cannot_be_used(
+    project: Project, number: int, folder: str, hint: str
+) -> None:
+    """Builds are only to be removed if that helps."""
+    run = project.path / "vm" / "run.py"
+    file = str(project.cache / folder / "file")
+    text = run.read_text().replace(
+        "            self.prepared = prepare(\n",
+        f"            raise OSError({number}, 'why', {file!r})\n"
+        "            self.prepared = prepare(\n",
+    )
+    run.write_text(text)
+    ended = project.run()
+    assert (ended.status, project.vng) == (3, [])
+    assert f"error: {file}: why\nnext:    {hint}" in ended.output
