@@ -54,8 +54,12 @@ OF_TESTS = {
     "markexpr": "-m",
     "deselect": "--deselect",
     "collectonly": "--collect-only",
+    "ignore": "--ignore",
+    "ignore_glob": "--ignore-glob",
     "lf": "--last-failed",
     "xmlpath": "--junitxml",
+    "splits": "--splits",
+    "group": "--group",
 }
 
 # What --mttcg cannot be combined with: KVM, and modes that choose the patches.

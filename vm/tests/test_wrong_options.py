@@ -60,6 +60,10 @@ def test_usage_error(project: Project, arguments: str, text: str) -> None:
         ("--faults --cpus 1", "--cpus and --faults are mutually exclusive"),
         ("--mttcg --upto 1", "--mttcg and --upto are mutually exclusive"),
         ("--bench -k x", "--bench runs no tests, so -k has no effect"),
+        (
+            "--upstream --ignore x",
+            "--upstream runs no tests, so --ignore has no effect",
+        ),
         ("--shell --junitxml x", "--shell runs no tests, so --junitxml has no effect"),
         (
             "--upstream --collect-only",
