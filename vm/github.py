@@ -11,7 +11,7 @@ from vm.report import Outcome, Room
 from vm.results import OUTCOMES, TestResult
 
 # The first failed check of a test: "hooks/veto.c:59:syscall_update:Expected 0 == ..."
-_CHECK = re.compile(r"^(?:# )?(\S+\.[ch]):(\d+):\w+:")
+_CHECK = re.compile(r"^(?:# )?(\S+\.[ch]):(\d+):\w+:Expected ")
 _SHOWN = 20  # failed tests with their output on the page
 # How many bytes the page takes of one failure and of all: GitHub drops what is longer
 # than a MiB, to which --each-patch adds several pages.

@@ -18,7 +18,8 @@ def failed(*diagnostics: str, name: str = "f.hash.one") -> TestResult:
 
 def test_annotation_is_where_the_check_is() -> None:
     check = "hooks/veto.c:59:one:Expected 0 (0) == err (-1)"
-    (line,) = error_commands([failed("TAP", check, check.replace("59", "60"))])
+    note = "hooks/total.h:70:one:4 changes"
+    (line,) = error_commands([failed("TAP", note, check, check.replace("59", "60"))])
     assert line == (
         "::error file=selftests/hooks/veto.c,line=59,title=veto f.hash.one::Test failed"
     )
