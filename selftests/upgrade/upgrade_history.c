@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <stdio.h>
 #include <time.h>
 #include "upgrade_history.h"
 
@@ -59,6 +60,28 @@ void load_remember_interrupts(struct writer *w, const struct load_interrupt *in)
 	}
 }
 
+void load_log(struct writer *w, const struct load_request *r, __u64 start)
+{
+	for (__u32 i = 0; i < r->count; i++)
+		w->log[w->logged++ % LOAD_LOG] = (struct logged){
+			start, r->op[i], { r->result[LOAD_OLD][i], r->result[LOAD_NEW][i] },
+		};
+}
+
+static void print_log(const struct writer *w, __u32 key)
+{
+	__u32 first = w->logged < LOAD_LOG ? 0 : w->logged - LOAD_LOG;
+
+	for (__u32 i = first; i < w->logged; i++) {
+		const struct logged *l = &w->log[i % LOAD_LOG];
+
+		if (l->op.key == key)
+			printf("#   at %llu: kind %u, flags %llu, stamp %x: old version %ld, new %ld\n",
+			       l->start, l->op.kind, l->op.flags, l->op.stamp,
+			       l->result[LOAD_OLD], l->result[LOAD_NEW]);
+	}
+}
+
 /* Only this writer writes the key, so what it holds is known, unless evicted. */
 void load_check_read(struct writer *w, const struct load_op *op, long found)
 {
@@ -77,7 +100,16 @@ void load_check_read(struct writer *w, const struct load_op *op, long found)
 		return;
 	if (w->load->array && !r->start && !found)
 		return;
-	if (found != (there ? (long)r->stamp : -ENOENT) &&
-	    !(w->load->percpu && !there && !found))
-		w->wrong_reads++;
+	if (found == (there ? (long)r->stamp : -ENOENT) ||
+	    (w->load->percpu && !there && !found))
+		return;
+	if (w->wrong_reads++)
+		return;
+	printf("# writer %d reads %lx from key %u instead of %x by the %s version%s\n",
+	       w->id, found, op->key, r->stamp, r->new ? "new" : "old",
+	       there ? "" : ", deleted");
+	if (alone->start)
+		printf("#   or %x by the old version alone%s\n", alone->stamp,
+		       alone->deleted ? ", deleted" : "");
+	print_log(w, op->key);
 }

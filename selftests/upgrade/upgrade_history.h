@@ -9,6 +9,7 @@
 #include "upgrade_request.h"
 
 #define LOAD_FILL LOAD_WRITERS	/* the "writer" of the map's first content */
+#define LOAD_LOG 4096
 
 /* The last successful operation of one writer on one key, or on one slot of it. */
 struct record {
@@ -26,6 +27,13 @@ struct history {
 	struct record alone;
 	struct record key;		/* creation and deletion */
 	struct record slot[LOAD_CPUS];	/* content; only the first unless per-CPU */
+};
+
+/* An operation by programs, and the result of each version. */
+struct logged {
+	__u64 start;
+	struct load_op op;
+	long result[LOAD_VERSIONS];
 };
 
 struct writer {
@@ -47,6 +55,8 @@ struct writer {
 	__u64 longest_ns;	/* longest system call */
 	__u64 held_ns;		/* spent at the gate */
 	struct history history[LOAD_KEYS];
+	__u32 logged;
+	struct logged log[LOAD_LOG];	/* the last ones, to explain a wrong read */
 };
 
 /* Which of the threads wait. */
@@ -86,6 +96,9 @@ void load_remember_alone(struct writer *w, const struct load_op *op, __u64 start
 
 /* The same for all that a CPU's interrupts changed, once they do so no more. */
 void load_remember_interrupts(struct writer *w, const struct load_interrupt *in);
+
+/* Log what a request did. */
+void load_log(struct writer *w, const struct load_request *r, __u64 start);
 
 /* Check the result of reading a key that no other writer touches. */
 void load_check_read(struct writer *w, const struct load_op *op, long found);

@@ -94,6 +94,7 @@ void load_by_program(struct writer *w)
 	syscall(SYS_getpgid, LOAD_MAGIC + w->id);
 	end = load_now();
 	note_time(w, start, end);
+	load_log(w, r, start);
 
 	for (__u32 i = 0; i < r->count; i++) {
 		/*
