@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vm.ktap import EXPECTED
 from vm.report import Outcome, Room
 from vm.results import OUTCOMES, TestResult
 
-# The first failed check of a test: "hooks/veto.c:59:syscall_update:Expected 0 == ..."
-_CHECK = re.compile(r"^(?:# )?(\S+\.[ch]):(\d+):\w+:Expected ")
 _SHOWN = 20  # failed tests with their output on the page
 # How many bytes the page takes of one failure and of all: GitHub drops what is longer
 # than a MiB, to which --each-patch adds several pages.
@@ -23,7 +21,7 @@ def error_commands(results: Sequence[TestResult]) -> Iterator[str]:
     """A workflow command for each failed test, with the place of the check."""
     for result in results:
         if result.outcome == "failed":
-            checks = filter(None, map(_CHECK.match, result.diagnostics))
+            checks = filter(None, map(EXPECTED.match, result.diagnostics))
             check = next(checks, None)
             where = f"file=selftests/{check[1]},line={check[2]}," if check else ""
             title = _escape(f"{result.program} {result.name}", ",:")

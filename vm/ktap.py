@@ -19,8 +19,8 @@ _RESULT = r"^(not )?ok 1 {name}(?: # (\w+) ?(.*))?$"
 _BAILED = re.compile(r"^Bail out! *(.*)$", re.MULTILINE)
 # What the harness's own failed checks and TH_LOG() print: file:line:test:text.
 _CHECK = r"# (\S+:\d+:{test}:.*)"
-# How a failed check begins; TH_LOG() may print anything else.
-_EXPECTED = re.compile(r"^\S+:\d+:\w+:Expected .* (==|!=|<|<=|>|>=) ")
+# How a failed check begins, with its file and line; TH_LOG() may print anything else.
+EXPECTED = re.compile(r"^(\S+\.[ch]):(\d+):\w+:Expected .* (==|!=|<|<=|>|>=) ")
 # What the harness says of how a test ended; of a check that failed, one of two things.
 _FAILED = ("Test failed", "Test terminated by assertion")
 _ENDED = r"# {test}: ((?:Test |unable |Failed ).*)"
@@ -73,7 +73,7 @@ def parse(output: str, status: int = 0, asked: str = "") -> KtapResult:
         return KtapResult("crashed", f"no result: {_ended(status)}", notes)
     failed, directive, text = results[-1]
     if failed:
-        own = reason in _FAILED and any(_EXPECTED.search(note) for note in notes)
+        own = reason in _FAILED and any(EXPECTED.search(note) for note in notes)
         return KtapResult("not ok", reason, notes, checked=own)
     if status:
         return KtapResult("crashed", f"said ok, then {_ended(status)}", notes)
@@ -84,7 +84,7 @@ def parse(output: str, status: int = 0, asked: str = "") -> KtapResult:
     if directive not in ("", "SKIP"):
         return KtapResult("crashed", f"said ok, but {directive} {text}", notes)
     if directive == "SKIP":
-        if any(_EXPECTED.search(note) for note in notes):
+        if any(EXPECTED.search(note) for note in notes):
             return KtapResult(
                 "not ok", f"a check failed before the skip: {text}", notes
             )

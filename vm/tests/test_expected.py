@@ -133,7 +133,7 @@ def test_skips(tmp_path: Path) -> None:
 def test_skips_with_options(tmp_path: Path) -> None:
     file = tmp_path / "skips.toml"
     file.write_text(
-        '[[skip]]\ntests = ["*"]\nreason = "R"\n\nconfig = ["CONFIG_X", "CONFIG_Y"]\n'
+        '[[skip]]\ntests = ["*"]\nreason = "R"\nconfig = ["CONFIG_X", "CONFIG_Y"]\n'
     )
     for options, why in (
         ({"CONFIG_X": "y", "CONFIG_Y": "y"}, "R"),
