@@ -37,6 +37,16 @@ struct {
 	__type(value, struct load_interrupt);
 } interrupts SEC(".maps");
 
+/*
+ * Was what has been read from an element this key's? Until a lookup has marked an element
+ * of an LRU map as used, another CPU can evict it and reuse it for another key. The key's
+ * only writer, which is reading it, does not put it back meanwhile.
+ */
+static __always_inline bool is_still_at(void *map, const __u32 *key, const void *element)
+{
+	return bpf_map_lookup_elem(map, key) == element;
+}
+
 /* What to change in an interrupt: as in upgrade_ops.c, but no key of a single writer's. */
 static __always_inline void pick(struct load_interrupt *in, bool new, struct load_op *op)
 {

@@ -10,14 +10,15 @@ static __always_inline long new_op(const struct load_op *op)
 {
 	struct new_value value = { op->stamp, LOAD_CHECK(op->stamp) }, *found;
 	__u32 key = op->key + LOAD_SHIFT;
-	long err;
+	long err, stamp;
 
 	if (op->kind == LOAD_READ) {
 		err = upgrade_before_read(&key);
 		if (err)
 			return err;
 		found = bpf_map_lookup_elem(&new_map, &key);
-		return found ? (long)found->stamp : -ENOENT;
+		stamp = found ? found->stamp : 0;
+		return found && is_still_at(&new_map, &key, found) ? stamp : -ENOENT;
 	}
 	if (op->kind == LOAD_DELETE)
 		return upgrade_delete_elem(&key);

@@ -5,11 +5,12 @@
 static __always_inline long old_op(const struct load_op *op)
 {
 	struct old_value value = { op->stamp }, *found;
-	__u32 key = op->key;
+	__u32 key = op->key, stamp;
 
 	if (op->kind == LOAD_READ) {
 		found = bpf_map_lookup_elem(&old_map, &key);
-		return found ? (long)found->stamp : -ENOENT;
+		stamp = found ? found->stamp : 0;
+		return found && is_still_at(&old_map, &key, found) ? (long)stamp : -ENOENT;
 	}
 	if (op->kind == LOAD_DELETE)
 		return bpf_map_delete_elem(&old_map, &key);
@@ -41,5 +42,22 @@ SEC("fentry/bpf_map_trace_delete_elem")
 int BPF_PROG(dawdle_delete, struct bpf_map *map)
 {
 	dawdle(map);
+	return 0;
+}
+
+__u32 reused_for;	/* another key, whenever one has been looked up; 0: none */
+
+/* Evict the element before the lookup marks it as used. */
+SEC("?fexit/__htab_map_lookup_elem")
+int BPF_PROG(evict_found, struct bpf_map *map, void *key)
+{
+	struct old_value value = { reused_for };
+	__u32 other = reused_for, evicted;
+
+	if (!other || map != (struct bpf_map *)&old_map)
+		return 0;
+	bpf_probe_read_kernel(&evicted, sizeof(evicted), key);
+	bpf_map_delete_elem(&old_map, &evicted);
+	bpf_map_update_elem(&old_map, &other, &value, BPF_ANY);
 	return 0;
 }
