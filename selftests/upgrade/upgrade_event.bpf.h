@@ -38,9 +38,9 @@ struct {
 } interrupts SEC(".maps");
 
 /*
- * Was what has been read from an element this key's? Until a lookup has marked an element
- * of an LRU map as used, another CPU can evict it and reuse it for another key. The key's
- * only writer, which is reading it, does not put it back meanwhile.
+ * Did the value just read belong to this key? A lookup takes no lock, so an element of an
+ * LRU map can be evicted and reused for another key while it is read. Only the reader puts
+ * the key back: it is the key's only writer, and the new map of the load evicts nothing.
  */
 static __always_inline bool is_still_at(void *map, const __u32 *key, const void *element)
 {

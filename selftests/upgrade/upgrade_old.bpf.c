@@ -45,19 +45,22 @@ int BPF_PROG(dawdle_delete, struct bpf_map *map)
 	return 0;
 }
 
-__u32 reused_for;	/* another key, whenever one has been looked up; 0: none */
+__u32 reused_for;	/* the key that takes over an element that is found; 0: none */
+__u32 reused;		/* elements */
 
-/* Evict the element before the lookup marks it as used. */
+/* Delete an element that has just been found, as an eviction would, and have it reused. */
 SEC("?fexit/__htab_map_lookup_elem")
-int BPF_PROG(evict_found, struct bpf_map *map, void *key)
+int BPF_PROG(reuse_found, struct bpf_map *map, void *key, struct htab_elem *found)
 {
 	struct old_value value = { reused_for };
-	__u32 other = reused_for, evicted;
+	__u32 other = reused_for, old;
 
-	if (!other || map != (struct bpf_map *)&old_map)
+	if (!other || !found || map != (struct bpf_map *)&old_map)
 		return 0;
-	bpf_probe_read_kernel(&evicted, sizeof(evicted), key);
-	bpf_map_delete_elem(&old_map, &evicted);
+	bpf_probe_read_kernel(&old, sizeof(old), key);
+	bpf_map_delete_elem(&old_map, &old);
 	bpf_map_update_elem(&old_map, &other, &value, BPF_ANY);
+	bpf_probe_read_kernel(&old, sizeof(old), found->key);
+	reused += old == other;
 	return 0;
 }

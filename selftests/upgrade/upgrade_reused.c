@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The kernel can evict an element of an LRU map that a program has just found, and reuse
- * it: what the program then reads is another key's value. The load must not take that
- * for its own.
+ * it: what the program then reads is another key's value. The load must not take it for
+ * the value of its key.
  */
 #include <errno.h>
 #include <string.h>
@@ -25,15 +25,21 @@ FIXTURE(reused)
 
 FIXTURE_SETUP(reused)
 {
+	typeof(self->old->progs) *progs;
+	struct bpf_map *map;
+
 	libbpf_set_print(print_warnings);
 	self->old = upgrade_old__open();
 	ASSERT_NE(NULL, self->old);
-	bpf_map__set_type(self->old->maps.old_map, BPF_MAP_TYPE_LRU_HASH);
-	bpf_map__set_map_flags(self->old->maps.old_map, BPF_F_NO_COMMON_LRU);
-	bpf_map__set_max_entries(self->old->maps.old_map, 64);
-	bpf_program__set_autoload(self->old->progs.dawdle_update, false);
-	bpf_program__set_autoload(self->old->progs.dawdle_delete, false);
-	bpf_program__set_autoload(self->old->progs.evict_found, true);
+	map = self->old->maps.old_map;
+	progs = &self->old->progs;
+	ASSERT_EQ(0, bpf_map__set_type(map, BPF_MAP_TYPE_LRU_HASH));
+	/* With it, what a CPU has freed is what it uses next. */
+	ASSERT_EQ(0, bpf_map__set_map_flags(map, BPF_F_NO_COMMON_LRU));
+	ASSERT_EQ(0, bpf_map__set_max_entries(map, 64));
+	ASSERT_EQ(0, bpf_program__set_autoload(progs->dawdle_update, false));
+	ASSERT_EQ(0, bpf_program__set_autoload(progs->dawdle_delete, false));
+	ASSERT_EQ(0, bpf_program__set_autoload(progs->reuse_found, true));
 	ASSERT_EQ(0, upgrade_old__load(self->old));
 	ASSERT_EQ(0, upgrade_old__attach(self->old));
 	self->request = mmap(NULL, LOAD_THREADS * sizeof(*self->request),
@@ -53,6 +59,7 @@ static long read_key(FIXTURE_DATA(reused) *self)
 {
 	self->request->count = 1;
 	self->request->op[0] = (struct load_op){ .kind = LOAD_READ, .key = KEY };
+	self->request->result[LOAD_OLD][0] = LOAD_NOT_RUN;
 	syscall(SYS_getpgid, LOAD_MAGIC);
 	return self->request->result[LOAD_OLD][0];
 }
@@ -69,6 +76,7 @@ TEST_F(reused, before_it_is_read)
 	self->old->bss->reused_for = OTHER_KEY;
 	EXPECT_EQ(-ENOENT, read_key(self));
 	self->old->bss->reused_for = 0;
+	EXPECT_EQ(1, self->old->bss->reused);
 	EXPECT_EQ(-ENOENT, bpf_map_lookup_elem(map, &key, &value));
 	ASSERT_EQ(0, bpf_map_lookup_elem(map, &other, &value));
 	EXPECT_EQ(OTHER_KEY, value.stamp);
